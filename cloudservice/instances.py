@@ -1,0 +1,93 @@
+"""From a service to its instances, and to the role environment document that each of them reads."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cloudservice.service import Service
+
+FAULT_DOMAINS = 2
+"""The fabric spreads instances over two fault domains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One running copy of a role."""
+
+    role: str
+    number: int
+    update_domain: int
+    fault_domain: int
+
+    @property
+    def name(self) -> str:
+        """The fabric's name: `web_IN_0`."""
+        return f"{self.role}_IN_{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an endpoint of one instance listens."""
+
+    protocol: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResource:
+    """A local store of one instance: absolute path and size in MB."""
+
+    path: str
+    size_in_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Everything that is decided when a service is deployed, by instance name and then by endpoint or store."""
+
+    id: str
+    emulated: bool
+    instances: tuple[Instance, ...]
+    endpoints: Mapping[str, Mapping[str, Address]]
+    local_resources: Mapping[str, Mapping[str, LocalResource]]
+
+
+def instances(service: Service, roles: Iterable[str]) -> tuple[Instance, ...]:
+    """The instances of the named roles, spread over the update domains by number."""
+    return tuple(
+        Instance(role.name, number, number % service.update_domains, number % FAULT_DOMAINS)
+        for role in service.roles
+        if role.name in set(roles)
+        for number in range(service.configured[role.name].instances)
+    )
+
+
+def role_environment(service: Service, deployment: Deployment, current: Instance) -> dict[str, Any]:
+    """The ROLE_ENVIRONMENT document of one instance, ready for JSON."""
+    roles: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for instance in deployment.instances:
+        roles.setdefault(instance.role, {"instances": []})["instances"].append(_seen(deployment, instance))
+    stores = deployment.local_resources[current.name]
+    here = _seen(deployment, current)
+    return {
+        "deployment": {"id": deployment.id, "emulated": deployment.emulated},
+        "current": {
+            **here,
+            "role": current.role,
+            "settings": dict(service.configured[current.role].settings),
+            "local_resources": {name: asdict(store) for name, store in stores.items()},
+        },
+        "roles": roles,
+    }
+
+
+def _seen(deployment: Deployment, instance: Instance) -> dict[str, Any]:
+    """What every role may know of an instance."""
+    endpoints = deployment.endpoints[instance.name]
+    return {
+        "id": instance.name,
+        "update_domain": instance.update_domain,
+        "fault_domain": instance.fault_domain,
+        "endpoints": {name: asdict(address) for name, address in endpoints.items()},
+    }

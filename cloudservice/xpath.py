@@ -1,0 +1,73 @@
+"""The closed set of xpaths that a RoleInstanceValue may hold.
+
+Source: Microsoft's page on the xpath values of a role configuration; there is no general XPath here.
+"""
+
+import re
+from typing import Any
+
+from cloudservice.service import Role
+
+_INSTANCE = "/RoleEnvironment/CurrentInstance/"
+_SIMPLE = {
+    "/RoleEnvironment/Deployment/@id": ("deployment", "id"),
+    "/RoleEnvironment/Deployment/@emulated": ("deployment", "emulated"),
+    f"{_INSTANCE}@id": ("current", "id"),
+    f"{_INSTANCE}@roleName": ("current", "role"),
+    f"{_INSTANCE}@updateDomain": ("current", "update_domain"),
+    f"{_INSTANCE}@faultDomain": ("current", "fault_domain"),
+}
+_NAMED = re.compile(
+    re.escape(_INSTANCE) + r"(?:"
+    r"(?P<settings>ConfigurationSettings/ConfigurationSetting)|"
+    r"(?P<local_resources>LocalResources/LocalResource)|"
+    r"(?P<endpoints>Endpoints/Endpoint))"
+    r"\[@name=(?:'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\")\]/@(?P<attribute>\w+)"
+)
+_ATTRIBUTES = {
+    "settings": {"value": ""},
+    "local_resources": {"path": "path", "sizeInMB": "size_in_mb"},
+    "endpoints": {"address": "address", "port": "port", "protocol": "protocol"},
+}
+_NOUNS = {"settings": "setting", "local_resources": "local store", "endpoints": "endpoint"}
+
+Place = tuple[str, ...]
+"""The keys that lead to the value in a role environment document."""
+
+
+def place(xpath: str) -> Place | None:
+    """Where the value lies in a role environment document; None for an xpath outside the documented set."""
+    if xpath.strip() in _SIMPLE:
+        return _SIMPLE[xpath.strip()]
+    match = _NAMED.fullmatch(xpath.strip())
+    if match is None:
+        return None
+    group = next(name for name in _ATTRIBUTES if match[name])
+    key = _ATTRIBUTES[group].get(match["attribute"])
+    if key is None:
+        return None
+    name = match["single"] if match["single"] is not None else match["double"]
+    return ("current", group, name, key) if key else ("current", group, name)
+
+
+def missing(xpath: str, role: Role) -> str | None:
+    """What the xpath names that the role does not have, in words; None if all is there."""
+    found = place(xpath)
+    if found is None:
+        return "something that is not in the documented set of xpaths"
+    if len(found) < 3:
+        return None
+    names = {
+        "settings": set(role.settings),
+        "local_resources": {store.name for store in role.local_storage} | {"DiagnosticStore"},
+        "endpoints": {endpoint.name for endpoint in role.endpoints},
+    }[found[1]]
+    return None if found[2] in names else f"the {_NOUNS[found[1]]} '{found[2]}', which role '{role.name}' does not have"
+
+
+def evaluate(xpath: str, document: dict[str, Any]) -> str:
+    """The value of a checked xpath in a role environment document, as the text a process sees."""
+    value: Any = document
+    for key in place(xpath) or ():
+        value = value[key]
+    return str(value).lower() if isinstance(value, bool) else str(value)
