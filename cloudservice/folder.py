@@ -8,7 +8,7 @@ from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from cloudservice.service import Role, Service
+from cloudservice.service import Role, Service, Site
 
 DEFINITION = "ServiceDefinition.csdef"
 _PLUGIN = "Microsoft.WindowsAzure.Plugins."
@@ -29,10 +29,16 @@ def role_folder(folder: Path, role: str) -> Path:
     return folder / "roles" / role
 
 
+def physical_directory(folder: Path, site: Site) -> Path:
+    """The folder of a site that has a physicalDirectory, which is relative to the definition."""
+    return (folder / (site.physical_directory or "").replace("\\", "/")).resolve()
+
+
 def site_folder(folder: Path, role: Role) -> Path:
-    """The root of a web role's first site: its physicalDirectory, relative to the definition, or the role's folder."""
-    directory = role.sites[0].physical_directory if role.sites else None
-    return (folder / directory.replace("\\", "/")).resolve() if directory else role_folder(folder, role.name)
+    """The root of a web role's first site; without a physicalDirectory it is the role's folder."""
+    if role.sites and role.sites[0].physical_directory is not None:
+        return physical_directory(folder, role.sites[0])
+    return role_folder(folder, role.name)
 
 
 def configuration_file(folder: Path, name: str) -> Path:

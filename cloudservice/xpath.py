@@ -4,6 +4,7 @@ Source: Microsoft's page on the xpath values of a role configuration; there is n
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from cloudservice.service import Role
@@ -65,7 +66,7 @@ def missing(xpath: str, role: Role) -> str | None:
     return None if found[2] in names else f"the {_NOUNS[found[1]]} '{found[2]}', which role '{role.name}' does not have"
 
 
-def evaluate(xpath: str, document: dict[str, Any]) -> str:
+def evaluate(xpath: str, document: Mapping[str, Any]) -> str:
     """The value of a checked xpath in a role environment document, as the text a process sees."""
     value: Any = document
     for key in place(xpath) or ():
