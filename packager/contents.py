@@ -1,0 +1,56 @@
+"""Which files of a role go into a bundle, and under which Windows names."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown
+
+_LEFT_OUT = frozenset(
+    (
+        *(".git", ".hg", ".svn", ".idea", ".vs", ".vscode", ".rolepack"),
+        *(".venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "node_modules"),
+        *(".DS_Store", "Thumbs.db", "desktop.ini"),
+    )
+)
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
+_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]|[ .]$')
+
+
+def files(folder: Path) -> list[tuple[PurePosixPath, Path]]:
+    """Every file that belongs to the role, as (path below `folder`, real path), sorted by path.
+
+    Left out are version control, caches and virtual environments. Names that Windows cannot hold, two names that
+    differ only in case and links that lead out of the folder are faults, all told at once.
+    """
+    found = sorted((PurePosixPath(path.relative_to(folder).as_posix()), path) for path in _walk(folder))
+    faults: list[Fault] = []
+    seen: dict[str, PurePosixPath] = {}
+    for name, path in found:
+        twin = seen.setdefault(str(name).lower(), name)
+        if any(_RESERVED.fullmatch(part) or _FORBIDDEN.search(part) for part in name.parts):
+            faults.append(Fault(shown(path), "Windows cannot have a file of that name", "Rename it"))
+        if twin != name:
+            wrong = f"on Windows it is the same file as {shown(folder / twin)}"
+            faults.append(Fault(shown(path), wrong, "Rename one of them"))
+        if not path.resolve().is_relative_to(folder.resolve()):
+            faults.append(Fault(shown(path), "it is a link out of the role's folder", "Put the file itself there"))
+    if faults:
+        raise ServiceError(*faults)
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder, followlinks=False):
+        here = Path(parent)
+        folders[:] = [name for name in folders if name not in _LEFT_OUT and not _is_environment(here / name)]
+        links = [name for name in folders if (here / name).is_symlink()]
+        for name in [*names, *links]:
+            if name not in _LEFT_OUT and not name.endswith((".pyc", ".pyo")):
+                yield here / name
+
+
+def _is_environment(folder: Path) -> bool:
+    return (folder / "pyvenv.cfg").is_file()

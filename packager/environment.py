@@ -1,0 +1,173 @@
+"""A virtual environment of this machine for each role, holding the versions that the target gets."""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import uv
+
+from cloudservice.errors import Fault, ServiceError
+from packager import index, requirements
+from packager.progress import Report
+from packager.resolve import pinned, resolve, resolve_here
+from packager.target import Target
+from packager.tools import ToolError, run
+
+_SERVERS = ("granian>=2.5,<3", "waitress>=3,<4")
+"""For web roles, best first: granian is the fastest; waitress is pure Python and runs on any interpreter."""
+_DEVIATIONS = "deviations.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The interpreter of a role's environment and what differs there from the target, in words."""
+
+    python: Path
+    deviations: tuple[str, ...]
+
+
+def prepare(place: Path, asked_by: Path, target: Target, report: Report) -> Environment:
+    """The environment below `place` for the requirements file `asked_by` (which need not exist).
+
+    It is made again only when the requirements, the target or this tool's interpreter change. A half-made one never
+    has the final name.
+    """
+    key = _fingerprint(requirements.files(asked_by), [target.platform, target.python, sys.version, sys.base_prefix])
+    final = place / key
+    if not final.is_dir():
+        _make(final, asked_by, target, report)
+        for old in place.iterdir():
+            if old != final:
+                shutil.rmtree(old, ignore_errors=True)
+    deviations = (final / _DEVIATIONS).read_text().splitlines()
+    return Environment(_python(final), tuple(deviations))
+
+
+def runtime_kit(python: Path, report: Report) -> Path:
+    """A folder with a web server for the interpreter, to stand behind the role's own packages on its path."""
+    version = _version(python)
+    key = _fingerprint([], [version, sys.platform, *_SERVERS])
+    final = platformdirs.user_cache_path("rolepack") / "kits" / key
+    if not final.is_dir():
+        report("Installing the web server", 0, 0)
+        environ = index.uv_environ()
+        with _part_folder(final) as part:
+            options: list[str | Path] = [
+                "--target",
+                part,
+                "--python",
+                python,
+                "--only-binary",
+                ":all:",
+                "--compile-bytecode",
+                "--quiet",
+            ]
+            try:
+                run([_uv(), "pip", "install", *options, _SERVERS[0]], environ)
+            except ToolError:
+                _install_or_refuse([*options, _SERVERS[1]], Path("the runtime kit"), environ)
+    return final
+
+
+def _make(final: Path, asked_by: Path, target: Target, report: Report) -> None:
+    environ = index.uv_environ()
+    report(f"Preparing the environment of {asked_by.parent.name}", 0, 0)
+    interpreter = _interpreter(target.minor)
+    with _part_folder(final) as part:
+        run([_uv(), "venv", "--relocatable", "--quiet", "--python", interpreter, part], environ)
+        here = _version(_python(part))
+        deviations = [] if here == target.minor else [f"Python {here} here, {target.minor} on the target"]
+        if asked_by.is_file():
+            deviations += _install(part, asked_by, target, environ)
+        (part / _DEVIATIONS).write_text("".join(f"{line}\n" for line in deviations))
+
+
+def _install(place: Path, asked_by: Path, target: Target, environ: Mapping[str, str]) -> list[str]:
+    """Install what the target would get, and tell which versions had to differ."""
+    pins = resolve(asked_by, target, environ)
+    try:
+        here = resolve_here(asked_by, _python(place), pinned(pins), environ)
+    except ServiceError:  # a version of the target may not exist for this machine
+        here = resolve_here(asked_by, _python(place), "", environ)
+    held = place / "constraints.txt"
+    held.write_text("".join(f"{name}=={version}\n" for name, version in here.items()))
+    options: list[str | Path] = [
+        "--python",
+        _python(place),
+        "--constraint",
+        held,
+        "--compile-bytecode",
+        "--quiet",
+        "-r",
+        asked_by,
+    ]
+    _install_or_refuse(options, asked_by, environ)
+    there = {pin.name: pin.version for pin in pins}
+    return [
+        f"{name} {version} here, {there[name]} on the target"
+        for name, version in here.items()
+        if there.get(name, version) != version
+    ]
+
+
+def _install_or_refuse(options: Sequence[str | Path], asked_by: Path, environ: Mapping[str, str]) -> None:
+    try:
+        run([_uv(), "pip", "install", *options], environ)
+    except ToolError as error:
+        raise ServiceError(requirements.refusal(asked_by, str(error))) from None
+
+
+@contextmanager
+def _part_folder(final: Path) -> Iterator[Path]:
+    """A folder under a temporary name that gets its final name when the block succeeds, and is gone otherwise."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+    try:
+        yield part
+        try:
+            part.rename(final)
+        except OSError:
+            if not final.is_dir():  # otherwise another process was first, and its folder is as good
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _fingerprint(files: Sequence[Path], words: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for content in [*(file.read_bytes() for file in files), *map(str.encode, words)]:
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
+
+
+def _interpreter(minor: str) -> str:
+    """The interpreter of that version if this machine has it, else the one that runs this program."""
+    try:
+        found = run([_uv(), "python", "find", "--system", "--no-python-downloads", minor], index.uv_environ())
+    except ToolError:
+        return sys.executable
+    return found.strip()
+
+
+def _python(environment: Path) -> Path:
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _version(python: Path) -> str:
+    """The version of an environment's interpreter up to the minor number, as its configuration file has it."""
+    for line in (python.parent.parent / "pyvenv.cfg").read_text().splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() in {"version", "version_info"}:
+            return ".".join(value.strip().split(".")[:2])
+    raise ServiceError(Fault(str(python), "it is not in a virtual environment", "Remove .rolepack and try again"))
+
+
+def _uv() -> str:
+    return uv.find_uv_bin()

@@ -1,0 +1,94 @@
+"""From a requirements file to exact files for a target: uv resolves, packaging selects."""
+
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+from packaging.pylock import (
+    Package,
+    PackageArchive,
+    PackageDirectory,
+    PackageSdist,
+    PackageVcs,
+    PackageWheel,
+    Pylock,
+)
+
+from cloudservice.errors import Fault, ServiceError
+from packager import requirements
+from packager.target import Target
+from packager.tools import ToolError, run
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One file that an index offers for a package: a wheel that fits the target, or an sdist to build one from."""
+
+    name: str
+    version: str
+    filename: str
+    url: str
+    sha256: str
+
+    @property
+    def is_wheel(self) -> bool:
+        """True for a wheel, False for an sdist."""
+        return self.filename.endswith(".whl")
+
+
+def resolve(path: Path, target: Target, environ: Mapping[str, str]) -> tuple[Pin, ...]:
+    """The files that `path` asks for on the target, by name; every package that cannot be had is a fault."""
+    # Without --python uv would look for an interpreter of the target's version.
+    options = [*target.uv_options(), "--python", sys.executable, "--format", "pylock.toml", "--no-header", "--quiet"]
+    printed = compile_requirements(path, options, environ)
+    lock = Pylock.from_dict(tomllib.loads(printed))
+    selected = lock.select(environment=target.environment(), tags=target.tags())
+    faults: list[Fault] = []
+    pins = [pin for package, file in selected if (pin := _pin(path, package, file, faults))]
+    if faults:
+        raise ServiceError(*faults)
+    return tuple(sorted(pins, key=lambda pin: pin.name))
+
+
+def compile_requirements(path: Path, options: Sequence[str], environ: Mapping[str, str]) -> str:
+    """What `uv pip compile` prints for a requirements file; its refusal becomes a fault of that file."""
+    try:
+        return run([uv.find_uv_bin(), "pip", "compile", path, *options], environ)
+    except ToolError as error:
+        raise ServiceError(requirements.refusal(path, str(error))) from None
+
+
+def pinned(pins: Sequence[Pin]) -> str:
+    """The versions alone, as a constraints file."""
+    return "".join(f"{pin.name}=={pin.version}\n" for pin in pins)
+
+
+def resolve_here(path: Path, python: Path, constraints: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The versions by name for the interpreter `python` of this machine, held to `constraints`."""
+    with tempfile.TemporaryDirectory() as folder:
+        held = Path(folder) / "constraints.txt"
+        held.write_text(constraints)
+        options = ["--python", str(python), "--constraint", str(held), "--no-header", "--no-annotate", "--quiet"]
+        printed = compile_requirements(path, options, environ)
+    lines = (line.partition(";")[0].strip().partition("==") for line in printed.splitlines())
+    return {name: version for name, equals, version in lines if equals}
+
+
+def _pin(
+    path: Path,
+    package: Package,
+    file: PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist,
+    faults: list[Fault],
+) -> Pin | None:
+    url = getattr(file, "url", None) or getattr(file, "path", None)
+    hashes = getattr(file, "hashes", None) or {}
+    if isinstance(file, PackageVcs | PackageDirectory) or not url or "sha256" not in hashes:
+        wrong = f"{package.name} comes from a folder or a repository, not from a file with a hash"
+        faults.append(requirements.fault(path, package.name, wrong, "Name a released version of it"))
+        return None
+    filename = url.partition("#")[0].rpartition("/")[2] if isinstance(file, PackageArchive) else file.filename
+    return Pin(package.name, str(package.version), filename, url, hashes["sha256"])

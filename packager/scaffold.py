@@ -1,0 +1,88 @@
+"""Support files and starting programs, rendered from the templates; one door writes them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from cloudservice import definition, edit, folder
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown, write_whole
+from cloudservice.service import Kind
+
+_CRLF = {".cmd", ".ps1"}
+"""cmd.exe loses its place in a batch file without carriage returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to be: its path below the folder it is made for, and its bytes."""
+
+    path: PurePosixPath
+    content: bytes
+
+
+def render(template_folders: Iterable[str], values: Mapping[str, object]) -> Iterator[File]:
+    """The files of some folders of `templates`, in order; nothing is written."""
+    environment = Environment(
+        loader=PackageLoader("templates", "."),
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(("csdef.j2", "cscfg.j2", "xml.j2", "config.j2")),
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    for name in template_folders:
+        for template in sorted(t for t in environment.list_templates(extensions=["j2"]) if t.startswith(f"{name}/")):
+            path = PurePosixPath(template.removeprefix(f"{name}/").removesuffix(".j2"))
+            text = environment.get_template(template).render(values)
+            yield File(path, (text.replace("\n", "\r\n") if path.suffix in _CRLF else text).encode())
+
+
+def write(root: Path, rendered: Iterable[File]) -> list[Path]:
+    """Write the files below `root`, each whole; if any of them exists already, none is written."""
+    wanted = [(root / file.path, file.content) for file in rendered]
+    there = [path for path, _ in wanted if path.exists()]
+    if there:
+        remedy = "Move it away, or choose another name"
+        raise ServiceError(*(Fault(shown(path), "it exists already", remedy) for path in there))
+    for path, content in wanted:
+        write_whole(path, content)
+    return [path for path, _ in wanted]
+
+
+def new_service(root: Path, name: str) -> list[Path]:
+    """Make a service folder without roles."""
+    _check_name("the service", name)
+    return write(root, render(["service"], {"name": name}))
+
+
+def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
+    """Add a role to the service in folder `root`: its files, and its entries in the definition and every configuration.
+
+    `python` is the full version that a Windows host installs if it has none.
+    """
+    _check_name("the role", name)
+    definition_path = root / folder.DEFINITION
+    configuration_paths = [folder.configuration_file(root, each) for each in folder.configurations(root)]
+    known = definition.load(definition_path)
+    if name.lower() in {role.name.lower() for role in known.roles}:
+        wrong = f"there is a role '{name}' already"
+        raise ServiceError(Fault(shown(definition_path), wrong, "Choose another name"))
+    taken = {endpoint.port for role in known.roles for endpoint in role.endpoints if endpoint.kind == "input"}
+    port = next(port for port in (80, *range(8080, 65536)) if port not in taken)
+    values = {"name": name, "kind": kind, "python": python, "port": port}
+    entries = {file.path.name: file.content.decode() for file in render(["entries/both", f"entries/{kind}"], values)}
+    edits = {definition_path: edit.append_to_root(definition_path.read_bytes(), entries["definition.xml"])}
+    for path in configuration_paths:
+        edits[path] = edit.append_to_root(path.read_bytes(), entries["configuration.xml"])
+    written = write(folder.role_folder(root, name), render(["support", kind], values))
+    for path, content in edits.items():
+        write_whole(path, content)
+    return [*written, *edits]
+
+
+def _check_name(noun: str, name: str) -> None:
+    if not definition.ROLE_NAME.fullmatch(name):
+        wrong = f"'{name}' cannot be the name of {noun}"
+        raise ServiceError(Fault("NAME", wrong, "Use letters, digits, '.', '_' and '-', and begin with a letter"))

@@ -1,0 +1,28 @@
+"""Outside programs, run quietly; when one fails, all that it printed is kept."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class ToolError(Exception):
+    """A program that ended with a failure; the text is what it printed to its error output, or its output."""
+
+
+def run(argv: Sequence[str | Path], environ: Mapping[str, str] | None = None) -> str:
+    """Run a program without a shell or input and return its output; raise ToolError if it fails."""
+    try:
+        done = subprocess.run(
+            list(map(str, argv)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environ,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise ToolError(f"{argv[0]}: {error.strerror}") from error
+    if done.returncode:
+        raise ToolError((done.stderr or done.stdout).strip() or f"exit code {done.returncode}")
+    return done.stdout

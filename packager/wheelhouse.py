@@ -1,0 +1,83 @@
+"""All wheels that the roles of a service need on the target, and a lock with hashes for each role."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+
+from cloudservice.errors import Fault, ServiceError
+from packager import index, store
+from packager.build import build
+from packager.progress import Report
+from packager.resolve import Pin, resolve
+from packager.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A wheel in the store."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def requirement(self) -> str:
+        """`name==version`, from the file's name."""
+        name, version, *_ = parse_wheel_filename(self.path.name)
+        return f"{name}=={version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wheelhouse:
+    """The wheels of each role, by the role's name."""
+
+    target: Target
+    roles: Mapping[str, tuple[Wheel, ...]]
+
+    @property
+    def wheels(self) -> tuple[Wheel, ...]:
+        """Every wheel once, by file name."""
+        distinct = {wheel.path.name: wheel for wheels in self.roles.values() for wheel in wheels}
+        return tuple(distinct[name] for name in sorted(distinct))
+
+    def lock(self, role: str) -> str:
+        """The role's lock, as pip reads it with --require-hashes."""
+        header = f"# The wheels of role '{role}' for {self.target.label}, made by rolepack.\n"
+        return header + "".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in self.roles[role])
+
+
+def prepare(asked: Mapping[str, Path], target: Target, report: Report) -> Wheelhouse:
+    """Resolve, fetch and build what the requirements files in `asked` (by role) need on the target.
+
+    Raises ServiceError with every package of every role that cannot be had.
+    """
+    environ = index.uv_environ() if asked else {}
+    faults: list[Fault] = []
+    pins: dict[str, tuple[Pin, ...]] = {}
+    for number, (role, path) in enumerate(asked.items()):
+        report(f"Resolving {role} for {target.label}", number, len(asked))
+        with _gathered(faults):
+            pins[role] = resolve(path, target, environ)
+    files = store.fetch([pin for needed in pins.values() for pin in needed], environ, report)
+    wheels = {pin: Wheel(file, pin.sha256) for pin, file in files.items() if pin.is_wheel}
+    for role, needed in pins.items():
+        for pin in needed:
+            if pin not in wheels:
+                report(f"Building {pin.name} {pin.version}", 0, 0)
+                with _gathered(faults):
+                    built = build(pin, files[pin], target, asked[role], environ)
+                    wheels[pin] = Wheel(built, store.hash_of(built))
+    if faults:
+        raise ServiceError(*faults)
+    return Wheelhouse(target, {role: tuple(wheels[pin] for pin in needed) for role, needed in pins.items()})
+
+
+@contextmanager
+def _gathered(faults: list[Fault]) -> Iterator[None]:
+    """Note the faults of one package and go on with the next, so that all are told at once."""
+    try:
+        yield
+    except ServiceError as error:
+        faults += error.faults
