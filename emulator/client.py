@@ -1,0 +1,90 @@
+"""Starting, asking and stopping the emulator of a service, from another process."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown
+from emulator import control, run
+from emulator.run import Run
+
+_STOP_LIMIT = 60.0
+"""Seconds: the grace of every instance and then some."""
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """What the running emulator of the service in `folder` says; ServiceError if none runs."""
+    answer = control.ask(run.state_folder(folder), "status")
+    if answer is None:
+        remedy = "Start one with `invoke emulate` or `invoke emulate --detach`"
+        raise ServiceError(Fault(shown(folder), "no emulator of this service is running", remedy))
+    return dict(answer)
+
+
+def must_not_run(folder: Path) -> None:
+    """ServiceError if an emulator of the service in `folder` runs already."""
+    answer = control.ask(run.state_folder(folder), "status")
+    if answer is not None:
+        wrong = f"an emulator of this service runs already (process {answer['emulator']['pid']})"
+        raise ServiceError(Fault(shown(folder), wrong, "Stop it with `invoke stop`, or look at `invoke status`"))
+
+
+def stop(folder: Path) -> dict[str, Any]:
+    """Stop the running emulator, wait until it is gone, and return what it last said."""
+    last = status(folder)
+    state = run.state_folder(folder)
+    control.ask(state, "stop")
+    limit = time.monotonic() + _STOP_LIMIT
+    while control.ask(state, "status") is not None:
+        if time.monotonic() > limit:
+            wrong = f"the emulator (process {last['emulator']['pid']}) has not stopped in {_STOP_LIMIT:.0f} s"
+            raise ServiceError(Fault(shown(folder), wrong, "End that process"))
+        time.sleep(0.02)
+    return last
+
+
+def run_here(told: Run) -> int:
+    """Be the emulator of this console until it ends; returns its exit code, where it returns at all."""
+    argv = _argv(told)
+    if os.name == "posix":
+        sys.stdout.flush()
+        os.execv(argv[0], argv)  # the console's Ctrl-C goes straight to the emulator, and no process waits above it
+    return subprocess.call(argv)
+
+
+def run_detached(told: Run, tell: Callable[[str], None]) -> None:
+    """Start an emulator of its own and return when every instance is Ready; ServiceError says why not."""
+    flags: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        flags = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    argv = _argv(told)
+    with (told.state / "emulator.log").open("ab") as errors:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, cwd=told.folder, **flags
+        )
+    for message in _messages(child):
+        if message["event"] == "ready":
+            return
+        if message["event"] == "failed":
+            child.wait()
+            raise ServiceError(Fault(shown(told.folder), str(message["reason"]), "See `invoke logs`"))
+        tell(f"{message['instance']} > {message['state']}")
+    log = shown(told.state / "emulator.log")
+    raise ServiceError(Fault(shown(told.folder), f"the emulator ended with code {child.wait()}", f"See {log}"))
+
+
+def _messages(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
+    with cast(IO[bytes], child.stdout) as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _argv(told: Run) -> list[str]:
+    # -P: a folder of the user's that is called like one of our packages is never run.
+    return [sys.executable, "-P", "-m", "emulator", str(run.write(told))]

@@ -1,0 +1,95 @@
+"""How other programs of the user speak to a running emulator: one JSON object a line, over a socket of the user's own.
+
+A Unix socket in a folder that only the user can enter; on Windows a loopback port. Either way the first line must
+carry the token, which lies in a file that only the user can read.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from cloudservice.files import write_whole
+
+Wish = dict[str, Any]
+_TIMEOUT = 10.0
+_LONGEST_REQUEST = 1 << 16
+
+
+def control_file(state: Path) -> Path:
+    """The file that says where the emulator of a service listens."""
+    return state / "control.json"
+
+
+class Listener:
+    """The emulator's side: `answer` gets each wish and returns what is sent back."""
+
+    def __init__(self, state: Path, answer: Callable[[Wish], Awaitable[Any]]) -> None:
+        self._file = control_file(state)
+        self._answer = answer
+        self._token = secrets.token_hex(16)
+        self._folder: str | None = None
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen, and say where."""
+        where: dict[str, Any] = {"token": self._token}
+        if os.name == "posix":
+            # Not in the service's folder: the path of a Unix socket may have little more than 100 characters.
+            self._folder = tempfile.mkdtemp(prefix="rolepack-")
+            where["path"] = str(Path(self._folder) / "control.sock")
+            self._server = await asyncio.start_unix_server(self._serve, where["path"], limit=_LONGEST_REQUEST)
+        else:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_LONGEST_REQUEST)
+            where["port"] = self._server.sockets[0].getsockname()[1]
+        write_whole(self._file, json.dumps(where))
+        self._file.chmod(0o600)
+
+    def close(self) -> None:
+        """Stop listening and leave no file behind."""
+        if self._server:
+            self._server.close()
+        self._file.unlink(missing_ok=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+            wish = json.loads(await reader.readline())
+            if secrets.compare_digest(wish["token"], self._token):
+                writer.write(json.dumps(await self._answer(wish)).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+
+def ask(state: Path, wish: str) -> Any:
+    """Send a wish to the emulator of a service and return its answer; None if none is running."""
+    try:
+        where = json.loads(control_file(state).read_text())
+        with _connected(where) as connection:
+            connection.sendall(json.dumps({"wish": wish, "token": where["token"]}).encode() + b"\n")
+            with connection.makefile("rb") as answer:
+                line = answer.readline()
+    except (OSError, ValueError):
+        return None
+    return json.loads(line) if line else None
+
+
+def _connected(where: dict[str, Any]) -> socket.socket:
+    if "port" in where:
+        return socket.create_connection(("127.0.0.1", where["port"]), _TIMEOUT)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(_TIMEOUT)
+    try:
+        connection.connect(where["path"])
+    except OSError:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,109 @@
+"""Deploying a run on this machine: its id, its ports, its folders."""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cloudservice import rolemodel
+from cloudservice.files import write_whole
+from cloudservice.instances import Address, Deployment, Instance, LocalResource, instances
+from cloudservice.service import LocalStorage, Role
+from emulator import launch, ports
+from emulator.run import Run
+
+_KEPT = 10
+"""Deployments whose logs and local stores stay; older ones go when a new one begins."""
+_DIAGNOSTICS = LocalStorage(launch.DIAGNOSTIC_STORE, 4096, clean_on_role_recycle=False)
+"""The packager of the SDK gave this store to every role that did not declare it."""
+
+
+def deploy(run: Run) -> Deployment:
+    """Choose an id, an address for every endpoint and a folder for every local store; nothing is written."""
+    deployment_id = _new_id(run)
+    there = instances(run.service, run.roles)
+    free = ports.for_instances()
+    endpoints: dict[str, Mapping[str, Address]] = {}
+    resources: dict[str, Mapping[str, LocalResource]] = {}
+    for instance in there:
+        role = run.service.role(instance.role)
+        endpoints[instance.name] = {
+            endpoint.name: Address(endpoint.protocol, ports.LOOPBACK, next(free)) for endpoint in role.endpoints
+        }
+        resources[instance.name] = {
+            store.name: LocalResource(str(launch.resource(run, deployment_id, instance, store.name)), store.size_in_mb)
+            for store in stores(role)
+        }
+    return Deployment(deployment_id, True, there, endpoints, resources)
+
+
+def stores(role: Role) -> tuple[LocalStorage, ...]:
+    """The local stores of a role, the one for diagnostics always among them."""
+    declared = {store.name for store in role.local_storage}
+    return role.local_storage if _DIAGNOSTICS.name in declared else (*role.local_storage, _DIAGNOSTICS)
+
+
+def lay(run: Run, deployment: Deployment, instance: Instance) -> None:
+    """Make the folders of an instance: its role root with a link to the sources, its local stores, its temp."""
+    role = run.service.role(instance.role)
+    root = launch.role_root(run, instance)
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    sites = {site.name: str(run.sites[role.name]) for site in role.sites}
+    write_whole(root / "RoleModel.xml", rolemodel.render(role, sites))
+    _link(run.sources[role.name], root / "approot")
+    for store in deployment.local_resources[instance.name].values():
+        Path(store.path).mkdir(parents=True, exist_ok=True)
+    (launch.logs(run, deployment.id, instance)).mkdir(exist_ok=True)
+    _temp(run, deployment, instance).mkdir(parents=True, exist_ok=True)
+
+
+def clean(run: Run, deployment: Deployment, instance: Instance) -> None:
+    """Empty the local stores that the definition wants clean at each recycle."""
+    for store in stores(run.service.role(instance.role)):
+        if store.clean_on_role_recycle:
+            folder = Path(deployment.local_resources[instance.name][store.name].path)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def forget_old(run: Run) -> None:
+    """Remove what the oldest deployments left, so that the folder does not grow for ever."""
+    for kind in ("Directory", "temp"):
+        folder = run.state / "Resources" / kind
+        ids = deployment_ids(folder)
+        for old in ids[: max(0, len(ids) - _KEPT)]:
+            for path in folder.glob(f"{old}.*"):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def deployment_ids(resources: Path) -> list[str]:
+    """The ids of the deployments that have folders below `resources`, oldest first."""
+    return sorted({path.name.partition(".")[0] for path in _entries(resources)})
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    return folder.iterdir() if folder.is_dir() else ()
+
+
+def _new_id(run: Run) -> str:
+    """An id that sorts by time: `deployment-20261121T104500-1`."""
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    taken = deployment_ids(run.state / "Resources" / "Directory")
+    number = 1 + sum(moment in one for one in taken)
+    return f"deployment-{moment}-{number}"
+
+
+def _temp(run: Run, deployment: Deployment, instance: Instance) -> Path:
+    return run.state / "Resources" / "temp" / f"{deployment.id}.{instance.name}"
+
+
+def _link(source: Path, link: Path) -> None:
+    """A link to a folder; on Windows a junction, which needs no privilege."""
+    if os.name == "nt":
+        import _winapi
+
+        _winapi.CreateJunction(str(source), str(link))  # type: ignore[attr-defined, unused-ignore]
+    else:
+        link.symlink_to(source, target_is_directory=True)

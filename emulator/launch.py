@@ -1,0 +1,191 @@
+"""From an instance to all that its start needs; nothing is started here."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudservice import commandline, xpath
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.instances import Address, Deployment, Instance, role_environment
+from cloudservice.service import Role, Task, Variable
+from emulator.run import Run
+
+DIAGNOSTIC_STORE = "DiagnosticStore"
+SITE_HOST = Path(__file__).parent / "hosts" / "site.py"
+_KNOWN_SCRIPTS = {"configurecloudservice.ps1", "launchworker.ps1"}
+_FROM_OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+"""Variables of whoever started the emulator that would change a role's interpreter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A process to be, and the log that gets its output and errors."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    environ: Mapping[str, str]
+    log: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A startup task: its command, or None where this system cannot run it."""
+
+    task: Task
+    command: Command | None
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """An instance, its startup tasks, its program, its ROLE_ENVIRONMENT document and where its site answers."""
+
+    instance: Instance
+    steps: tuple[Step, ...]
+    program: Command
+    document: Mapping[str, Any]
+    document_path: Path
+    site: Address | None
+
+
+def role_root(run: Run, instance: Instance) -> Path:
+    """The folder that the instance knows as RoleRoot."""
+    return run.state / "roles" / instance.name
+
+
+def resource(run: Run, deployment: str, instance: Instance, store: str) -> Path:
+    """The folder of a local store of the instance."""
+    return run.state / "Resources" / "Directory" / f"{deployment}.{instance.name}.{store}"
+
+
+def plan(run: Run, deployment: Deployment, instance: Instance) -> Launch:
+    """Everything that a start of the instance needs."""
+    role = run.service.role(instance.role)
+    document = role_environment(run.service, deployment, instance)
+    environ = _environ(run, deployment, instance)
+    shell = _Shell(run, role, role_root(run, instance) / "approot", logs(run, deployment.id, instance))
+    site = _site_address(role, deployment, instance)
+    runtime = _resolved(role.environment, document)
+    if role.kind == "web":
+        program = shell.site(site, {**environ, **runtime})
+    else:
+        program = shell.entry_point({**environ, **runtime})
+    steps = tuple(
+        Step(task, shell.command(task.command_line, {**environ, **_resolved(task.environment, document)}))
+        for task in role.tasks
+    )
+    path = Path(environ["ROLE_ENVIRONMENT"])
+    return Launch(instance, steps, program, document, path, site)
+
+
+def logs(run: Run, deployment: str, instance: Instance) -> Path:
+    """The folder of the instance's logs."""
+    return resource(run, deployment, instance, DIAGNOSTIC_STORE) / "LogFiles"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shell:
+    """How this system runs the command lines of a role whose sources are linked at `approot`."""
+
+    run: Run
+    role: Role
+    approot: Path
+    logs: Path
+
+    def site(self, address: Address | None, environ: Mapping[str, str]) -> Command:
+        """The host program of a web role."""
+        runtime = self.run.runtimes[self.role.name]
+        if address is None:
+            remedy = "Give it an InputEndpoint with protocol http"
+            raise ServiceError(Fault(f"role '{self.role.name}'", "a web role needs an http endpoint", remedy))
+        site = self.run.sites[self.role.name]
+        options = ("--kit", str(runtime.kit), "--logs", str(self.logs / "W3SVC1"))
+        where = ("--address", address.address, "--port", str(address.port))
+        argv = (str(runtime.python), "-u", str(SITE_HOST), *where, *options)
+        return Command(argv, site, environ, self.logs / "Site.log")
+
+    def entry_point(self, environ: Mapping[str, str]) -> Command:
+        """The program of a worker role; ServiceError if this system cannot run it."""
+        command = self.command(self.role.entry_point or "", environ)
+        if command is None:
+            wrong = f"its entry point `{self.role.entry_point}` cannot run on this system"
+            remedy = "Put a .py file of the same name beside the script, or leave the role out with --role"
+            raise ServiceError(Fault(f"role '{self.role.name}'", wrong, remedy))
+        return command
+
+    def command(self, command_line: str, environ: Mapping[str, str]) -> Command | None:
+        """The command that this system runs for a task or an entry point; None if it has no way."""
+        words = commandline.split(command_line)
+        base = self.approot / "bin" if self.role.kind == "web" else self.approot
+        if not words:
+            return None
+        name = words[0].replace("\\", "/").rpartition("/")[2]
+        if name.lower() == "ps.cmd" and len(words) > 1:
+            return self._script(commandline.find(base, words[0]), words[1:], environ)
+        if name.lower() in {"python", "python.exe", "py", "py.exe"}:
+            return self._python(self.approot, words[1:], environ, "LaunchWorker.ps1.log")
+        found = commandline.find(base, words[0])
+        program = str(found) if found and os.access(found, os.X_OK) else shutil.which(words[0])
+        if program is None or (os.name != "nt" and name.lower().endswith((".cmd", ".bat", ".exe"))):
+            return None
+        return Command((program, *words[1:]), base, environ, self.logs / f"{name}.log")
+
+    def _script(self, batch: Path | None, words: list[str], environ: Mapping[str, str]) -> Command | None:
+        """`ps.cmd SCRIPT.ps1 …`: the .py twin beside the script, else what the known scripts do."""
+        script, arguments = words[0], words[1:]
+        log = f"{script}.log"
+        twin = batch and commandline.find(batch.parent, str(Path(script).with_suffix(".py")))
+        if twin:
+            return self._python(twin.parent, [str(twin), *arguments], environ, log)
+        if script.lower() not in _KNOWN_SCRIPTS:
+            return None
+        done = ["-c", "print('The emulator has installed the packages.')"]
+        return self._python(self.approot, arguments or done, environ, log)
+
+    def _python(self, cwd: Path, arguments: list[str], environ: Mapping[str, str], log: str) -> Command:
+        argv = (str(self.run.runtimes[self.role.name].python), "-u", *arguments)
+        return Command(argv, cwd, environ, self.logs / log)
+
+
+def _environ(run: Run, deployment: Deployment, instance: Instance) -> dict[str, str]:
+    """What every process of the instance sees, before the definition's own variables."""
+    root = role_root(run, instance)
+    python = run.runtimes[instance.role].python
+    temp = str(run.state / "Resources" / "temp" / f"{deployment.id}.{instance.name}")
+    inherited = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
+    return {
+        **inherited,
+        "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", "")]),
+        "PYTHONDONTWRITEBYTECODE": "1",  # a run writes nothing among the sources
+        "EMULATED": "true",
+        "PYTHON": str(python),
+        "RoleRoot": str(root),
+        "RoleName": instance.role,
+        "RoleInstanceID": instance.name,
+        "RoleInstanceId": instance.name,
+        "RoleDeploymentID": deployment.id,
+        "RoleDeploymentId": deployment.id,
+        "RdRoleId": f"{deployment.id}.{instance.name}",
+        DIAGNOSTIC_STORE: str(resource(run, deployment.id, instance, DIAGNOSTIC_STORE)),
+        "ROLE_ENVIRONMENT": str(root / "role-environment.json"),
+        **dict.fromkeys(("TEMP", "TMP", "TMPDIR"), temp),
+    }
+
+
+def _resolved(variables: tuple[Variable, ...], document: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        variable.name: variable.value or "" if variable.xpath is None else xpath.evaluate(variable.xpath, document)
+        for variable in variables
+    }
+
+
+def _site_address(role: Role, deployment: Deployment, instance: Instance) -> Address | None:
+    """Where the first binding of a web role's first site listens."""
+    if role.kind != "web":
+        return None
+    bound = [name for site in role.sites[:1] for name in site.endpoints]
+    http = [endpoint.name for endpoint in role.endpoints if endpoint.protocol in {"http", "https"}]
+    addresses = deployment.endpoints[instance.name]
+    return next((addresses[name] for name in [*bound, *http] if name in addresses), None)

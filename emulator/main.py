@@ -1,0 +1,79 @@
+"""The emulator process, below its guard: takes the lock, listens, and lets the fabric run."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cloudservice.errors import ServiceError
+from emulator import deployment, lock
+from emulator.console import Console, report
+from emulator.control import Listener, Wish
+from emulator.fabric import Fabric
+from emulator.run import Run, load
+from emulator.status import snapshot
+
+_FAILED = 1
+
+
+def main(path: Path) -> int:
+    """Run what the file says until told to stop; returns the exit code."""
+    told = load(path)
+    held = lock.take(told.state)
+    if held is None:
+        return _refuse(told.detached, f"{told.folder}: an emulator of this service is running already")
+    with held:
+        width = max((len(name) + len("_IN_0") for name in told.roles), default=0)
+        log = (told.state / "console.log").open("a", encoding="utf-8") if told.detached else sys.stdout
+        console = Console(log, width)
+        try:
+            failure = asyncio.run(_serve(told, console))
+        except ServiceError as error:
+            failure = str(error)
+        console.close()
+        return _refuse(told.detached, failure) if failure else 0
+
+
+def _refuse(detached: bool, reason: str) -> int:
+    if detached:
+        report(event="failed", reason=reason)
+    else:
+        print(reason, file=sys.stderr)
+    return _FAILED
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    """A signal only writes down that it came; the loop acts on it."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        if os.name == "posix":
+            loop.add_signal_handler(number, stop)
+        else:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
+async def _serve(told: Run, console: Console) -> str | None:
+    deployment.forget_old(told)
+    deployed = deployment.deploy(told)
+    for instance in deployed.instances:
+        deployment.lay(told, deployed, instance)
+    fabric = Fabric(told, deployed, console)
+
+    async def answer(wish: Wish) -> object:
+        if wish["wish"] == "stop":
+            fabric.stop()
+        return snapshot(told, deployed, fabric)
+
+    listener = Listener(told.state, answer)
+    _on_signals(fabric.stop)
+    await listener.open()
+    try:
+        await fabric.run()
+    finally:
+        listener.close()
+    return fabric.failure

@@ -1,0 +1,39 @@
+"""When an instance is ready."""
+
+import asyncio
+
+from cloudservice.instances import Address
+
+WORKER_LIFE = 2.0
+"""Seconds that a worker's process must have lived."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
+_PATIENCE = 5.0
+"""Seconds that one answer may take before the question is asked again."""
+
+
+async def until_ready(site: Address | None) -> None:
+    """Return when the site answers HTTP, with whatever status; for a worker, when it has lived long enough."""
+    if site is None:
+        await asyncio.sleep(WORKER_LIFE)
+        return
+    pause = _FIRST_PAUSE
+    while not await _answers(site):
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+async def _answers(site: Address) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            reader, writer = await asyncio.open_connection(site.address, site.port)
+            try:
+                host = f"{site.address}:{site.port}"
+                writer.write(
+                    f"GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Load Balancer Agent\r\n"
+                    "Connection: close\r\n\r\n".encode()
+                )
+                return (await reader.read(5)) == b"HTTP/"
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False

@@ -1,0 +1,53 @@
+"""What an emulator process is told to run, and where it keeps its files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudservice.files import write_whole
+from cloudservice.plain import from_plain, to_plain
+from cloudservice.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The interpreter of a role's environment and, for a web role, the folder with its web server."""
+
+    python: Path
+    kit: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A service in its folder, the roles of it to run, and the folders and runtimes of these roles."""
+
+    folder: Path
+    service: Service
+    roles: tuple[str, ...]
+    sources: Mapping[str, Path]
+    sites: Mapping[str, Path]
+    runtimes: Mapping[str, Runtime]
+    detached: bool
+
+    @property
+    def state(self) -> Path:
+        """The folder for everything that a run writes."""
+        return state_folder(self.folder)
+
+
+def state_folder(folder: Path) -> Path:
+    """Where the emulator of the service in `folder` keeps its files."""
+    return folder / ".rolepack" / "emulator"
+
+
+def write(run: Run) -> Path:
+    """Lay the run down for the process that will read it."""
+    path = run.state / "run.json"
+    write_whole(path, json.dumps(to_plain(run)))
+    return path
+
+
+def load(path: Path) -> Run:
+    """Read what `write` wrote."""
+    return from_plain(Run, json.loads(path.read_text(encoding="utf-8")))
