@@ -1,0 +1,64 @@
+"""What every command has in common: one way to fail, one way to find the service, one way to print."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from invoke import Exit, Task, task
+
+SERVICE = "Folder of the service (default: the nearest one upwards with a ServiceDefinition.csdef)."
+CONFIGURATION = "Name of the configuration, as in ServiceConfiguration.NAME.cscfg."
+AS_JSON = "Print JSON for programs."
+
+
+def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..., None]]"]:
+    """Make an Invoke task whose ServiceError is shown without a traceback, with exit code 1.
+
+    `options` are those of `invoke.task`.
+    """
+
+    def made(function: Callable[..., None]) -> "Task[Callable[..., None]]":
+        @functools.wraps(function)
+        def shielded(*args: Any, **kwargs: Any) -> None:
+            from cloudservice.errors import ServiceError
+
+            try:
+                function(*args, **kwargs)
+            except ServiceError as error:
+                raise Exit(str(error), code=1) from None
+            except KeyboardInterrupt:
+                raise Exit("interrupted", code=130) from None
+            except BrokenPipeError:
+                sys.stderr.close()  # whoever read the output has gone; there is nobody to tell
+                raise Exit(code=1) from None
+
+        return cast("Task[Callable[..., None]]", task(**options)(shielded))
+
+    return made
+
+
+def service_folder(given: str | None) -> Path:
+    """The folder of `--service`, or the nearest one upwards that holds a definition."""
+    from cloudservice import folder
+    from cloudservice.errors import Fault, ServiceError
+
+    if given is None:
+        return folder.find(Path.cwd())
+    place = Path(given).resolve()
+    if not (place / folder.DEFINITION).is_file():
+        wrong = f"there is no {folder.DEFINITION} in it"
+        raise ServiceError(Fault(given, wrong, "Name a service's folder, or make one with `invoke new-service NAME`"))
+    return place
+
+
+def say(text: str) -> None:
+    """Print a line for people."""
+    print(text, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Print a value for programs."""
+    print(json.dumps(value, indent=2), flush=True)

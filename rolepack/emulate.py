@@ -1,0 +1,157 @@
+"""invoke emulate, status, logs, stop: the service on this machine."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context, Exit
+
+from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, say, say_json, service_folder
+
+if TYPE_CHECKING:
+    from cloudservice.service import Service
+    from emulator.run import Run
+
+
+@command(
+    iterable=["role"],
+    help={
+        "service": SERVICE,
+        "configuration": CONFIGURATION,
+        "role": "Run only this role; repeatable.",
+        "detach": "Return when every instance is Ready, or fail with the reason.",
+    },
+)
+def emulate(
+    _context: Context,
+    role: list[str],
+    service: str | None = None,
+    configuration: str = "Local",
+    detach: bool = False,
+) -> None:
+    """Run every instance of every role, each role in its own environment, until Ctrl-C.
+
+    Example: invoke emulate --role frontend --detach
+    """
+    from cloudservice import folder
+    from cloudservice.files import shown
+    from emulator import client
+
+    root = service_folder(service)
+    loaded = folder.load(root, configuration)
+    client.must_not_run(root)
+    told = _run(root, loaded, _chosen(loaded, role), detach)
+    if not detach:
+        say(f"Emulating service '{loaded.name}' from {shown(root)}, configuration {configuration}. Ctrl-C stops it.")
+        raise Exit(code=client.run_here(told))
+    client.run_detached(told, say)
+    now = client.status(root)
+    for name, url in now["endpoints"].items():
+        say(f"{name} is at {url}")
+    say(f"All {len(now['instances'])} instances are Ready. Next: invoke status, invoke logs, invoke stop")
+
+
+@command(help={"service": SERVICE, "json": AS_JSON})
+def status(_context: Context, service: str | None = None, json: bool = False) -> None:
+    """Show what the running emulator does: endpoints, and the state of each instance.
+
+    Example: invoke status --json
+    """
+    from emulator import client
+
+    now = client.status(service_folder(service))
+    if json:
+        say_json(now)
+        return
+    about = f"service '{now['service']}', configuration {now['configuration']}, {now['deployment']}"
+    say(f"{about}, process {now['emulator']['pid']} since {now['emulator']['started']}")
+    for name, url in now["endpoints"].items():
+        say(f"  {name} at {url}")
+    rows = [("INSTANCE", "STATE", "PID", "RESTARTS", "LISTENS AT", "LAST END")]
+    for one in now["instances"]:
+        listens = " ".join(f"{name}={at['address']}:{at['port']}" for name, at in one["endpoints"].items())
+        reason = (one["reason"] or "").partition("\n")[0]
+        rows.append((one["name"], one["state"], str(one["pid"] or ""), str(one["restarts"]), listens, reason))
+    for line in _table(rows):
+        say(line)
+
+
+@command(
+    iterable=["instance"],
+    help={"service": SERVICE, "instance": "Only of this instance; repeatable.", "follow": "Go on with what is added."},
+)
+def logs(_context: Context, instance: list[str], service: str | None = None, follow: bool = False) -> None:
+    """Print the logs of the latest run, each line with its instance's name; it need not run any more.
+
+    Example: invoke logs --instance frontend_IN_0 --follow
+    """
+    from emulator import logs as kept
+
+    for name, line in kept.lines(service_folder(service), instance, follow):
+        say(f"{name} | {line}")
+
+
+@command(help={"service": SERVICE})
+def stop(_context: Context, service: str | None = None) -> None:
+    """Stop the running emulator and every instance.
+
+    Example: invoke stop
+    """
+    from cloudservice.files import shown
+    from emulator import client
+
+    root = service_folder(service)
+    last = client.stop(root)
+    say(f"Stopped {len(last['instances'])} instances of service '{last['service']}' in {shown(root)}.")
+
+
+def _chosen(loaded: "Service", wanted: Iterable[str]) -> tuple[str, ...]:
+    """The roles to run: those asked for, or all."""
+    from cloudservice.errors import Fault, ServiceError
+
+    names = [role.name for role in loaded.roles]
+    faults = [
+        Fault("--role", f"there is no role '{name}'", f"Choose from {', '.join(names)}")
+        for name in wanted
+        if name not in names
+    ]
+    if faults:
+        raise ServiceError(*faults)
+    return tuple(name for name in names if name in set(wanted)) or tuple(names)
+
+
+def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) -> "Run":
+    """Prepare the environments of the roles and put together what the emulator needs."""
+    from cloudservice import folder
+    from emulator.run import Run, Runtime
+    from packager import environment, requirements
+    from packager.target import parse
+    from rolepack import progress
+
+    runtimes, deviations = {}, []
+    with progress.shown() as report:
+        for name in roles:
+            asked_by = folder.role_folder(root, name) / requirements.FILE
+            place = root / ".rolepack" / "environments" / name
+            made = environment.prepare(place, asked_by, parse("win_amd64", "3.12"), report)
+            web = loaded.role(name).kind == "web"
+            runtimes[name] = Runtime(made.python, environment.runtime_kit(made.python, report) if web else None)
+            deviations += [f"{name}: {line}" for line in made.deviations]
+    for line in deviations:
+        say(line)
+    return Run(
+        folder=root,
+        service=loaded,
+        roles=roles,
+        sources={name: folder.role_folder(root, name) for name in roles},
+        sites={name: folder.site_folder(root, loaded.role(name)) for name in roles},
+        runtimes=runtimes,
+        detached=detach,
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
+    """Rows as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,69 @@
+"""invoke package: one deployable file."""
+
+from pathlib import Path
+
+from invoke import Context
+
+from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, say, say_json, service_folder
+
+
+@command(
+    help={
+        "service": SERVICE,
+        "configuration": f"{CONFIGURATION} It is checked and copied beside the bundle.",
+        "target": "Platform that the wheels must fit: win_amd64, win_arm64, manylinux_2_28_x86_64, "
+        "manylinux_2_28_aarch64, host.",
+        "python": "CPython version that the wheels must fit, 3.12 or 3.12.10.",
+        "output": "The file to make (default: dist/SERVICE.cspkg in the service's folder).",
+        "json": AS_JSON,
+    },
+)
+def package(
+    _context: Context,
+    service: str | None = None,
+    configuration: str = "Cloud",
+    target: str = "win_amd64",
+    python: str = "3.12",
+    output: str | None = None,
+    json: bool = False,
+) -> None:
+    """Package every role with its sources, its wheels and a lock into one .cspkg.
+
+    Example: invoke package --configuration Cloud --python 3.12
+    """
+    from cloudservice import folder
+    from cloudservice.files import shown, write_whole
+    from packager import bundle, requirements, store, wheelhouse
+    from packager.target import parse
+    from rolepack import progress
+
+    root = service_folder(service)
+    loaded = folder.load(root, configuration)
+    fitting = parse(target, python)
+    path = Path(output) if output else root / "dist" / f"{loaded.name}.cspkg"
+    asked = {role.name: folder.role_folder(root, role.name) / requirements.FILE for role in loaded.roles}
+    with progress.shown(quiet=json) as report:
+        wheels = wheelhouse.prepare({name: file for name, file in asked.items() if file.is_file()}, fitting, report)
+        planned = bundle.plan(root, loaded, wheels)
+        bundle.write(path, planned, report)
+    source = folder.configuration_file(root, configuration)
+    beside = path.parent / source.name
+    write_whole(beside, source.read_bytes())
+    if json:
+        say_json(
+            {
+                "service": loaded.name,
+                "package": str(path.resolve()),
+                "configuration": str(beside.resolve()),
+                "size": path.stat().st_size,
+                "sha256": store.hash_of(path),
+                "target": {"platform": fitting.platform, "python": fitting.python},
+                "roles": {name: [w.path.name for w in wheels.roles.get(name, ())] for name in asked},
+            }
+        )
+        return
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    count = len(wheels.wheels)
+    say(f"Packaged {', '.join(asked)} with {count} wheels for {fitting.label} into {shown(path)} ({size}).")
+    say(f"Configuration {configuration} lies beside it: {shown(beside)}.")
+    say("Azure's own fabric cannot start this bundle: its runtime may not be shipped. It is for rolepack's own tools.")

@@ -1,0 +1,48 @@
+"""Shows how long work goes on: a bar on a terminal, a line a step elsewhere, on standard error."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from packager.progress import Report
+
+
+@contextmanager
+def shown(quiet: bool = False) -> Iterator[Report]:
+    """A function for the packager to report to, until the block ends."""
+    if quiet:
+        yield lambda _text, _done, _total: None
+    elif sys.stderr.isatty():
+        yield from _bars()
+    else:
+        yield _lines()
+
+
+def _bars() -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        known: dict[str, TaskID] = {}
+
+        def report(text: str, done: int, total: int) -> None:
+            for finished in known.keys() - {text}:
+                progress.remove_task(known.pop(finished))
+            if text not in known:
+                known[text] = progress.add_task(text)
+            progress.update(known[text], completed=done, total=total or None)
+
+        yield report
+
+
+def _lines() -> Report:
+    last = ""
+
+    def report(text: str, _done: int, _total: int) -> None:
+        nonlocal last
+        if text != last:
+            last = text
+            print(f"{text} …", file=sys.stderr, flush=True)
+
+    return report
