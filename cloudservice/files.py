@@ -35,11 +35,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def shown(path: Path) -> str:
-    """The path as a user would type it: relative to the current folder where it lies inside."""
+    """The path as a user would type it: relative to the current folder where it lies below it."""
     try:
-        return str(path.absolute().relative_to(Path.cwd()))
+        relative = str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+    return str(path.absolute()) if relative == "." else relative
 
 
 def _mode(path: Path) -> int:

@@ -73,8 +73,12 @@ def run_detached(told: Run, tell: Callable[[str], None]) -> None:
             return
         if message["event"] == "failed":
             child.wait()
-            raise ServiceError(Fault(shown(told.folder), str(message["reason"]), "See `invoke logs`"))
-        tell(f"{message['instance']} > {message['state']}")
+            remedy = "What it printed stands above and in `invoke logs`; mend that and start again"
+            raise ServiceError(Fault(shown(told.folder), str(message["reason"]), remedy))
+        why, *output = message["why"].splitlines() or [""]
+        tell(f"{message['instance']} > {message['state']}{f': {why}' if why else ''}")
+        for line in output:
+            tell(f"{message['instance']} | {line}")
     log = shown(told.state / "emulator.log")
     raise ServiceError(Fault(shown(told.folder), f"the emulator ended with code {child.wait()}", f"See {log}"))
 

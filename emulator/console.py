@@ -74,3 +74,11 @@ def report(**message: object) -> None:
         print(json.dumps(message), flush=True)
     except OSError:
         sys.stdout = sys.stderr
+
+
+def refuse(reason: str, detached: bool) -> None:
+    """Say why the emulator ends with a failure."""
+    if detached:
+        report(event="failed", reason=reason)
+    else:
+        print(reason, file=sys.stderr)

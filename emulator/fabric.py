@@ -86,9 +86,9 @@ class Fabric:
             if self._stopping.is_set():
                 break
             delay = member.life.exited(time.monotonic(), exit_code, reason)
-            self._tell(member, reason.partition("\n")[0])
+            self._tell(member, reason)
             if self._run.detached and member.life.failed and not self._up:
-                self.failure = f"{member.name} ended before it was Ready: {reason}"
+                self.failure = f"{member.name} ended {member.life.exits_before_ready} times before it was Ready"
                 self.stop()
             await _unless(self._stopping, delay)
             deployment.clean(self._run, self._deployed, member.launch.instance)
@@ -158,7 +158,7 @@ class Fabric:
         self._tell(member)
         if not self._up and all(other.life.state == "Ready" for other in self.members):
             self._up = True
-            self._console.say(f"all {len(self.members)} instances are Ready")
+            self._console.say("every instance is Ready")
             if self._run.detached:
                 report(event="ready")
 
@@ -177,7 +177,8 @@ class Fabric:
             one.terminate()
 
     def _tell(self, member: Member, why: str = "") -> None:
-        self._console.state(member.name, member.life.state, why)
+        # The console has shown the output that stands in the further lines of a reason.
+        self._console.state(member.name, member.life.state, why.partition("\n")[0])
         if self._run.detached and not self._up:
             report(event="state", instance=member.name, state=member.life.state, why=why)
 

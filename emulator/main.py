@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cloudservice.errors import ServiceError
 from emulator import deployment, lock
-from emulator.console import Console, report
+from emulator.console import Console, refuse
 from emulator.control import Listener, Wish
 from emulator.fabric import Fabric
 from emulator.run import Run, load
@@ -23,7 +23,8 @@ def main(path: Path) -> int:
     told = load(path)
     held = lock.take(told.state)
     if held is None:
-        return _refuse(told.detached, f"{told.folder}: an emulator of this service is running already")
+        refuse(f"{told.folder}: an emulator of this service runs already. Stop it with `invoke stop`.", told.detached)
+        return _FAILED
     with held:
         width = max((len(name) + len("_IN_0") for name in told.roles), default=0)
         log = (told.state / "console.log").open("a", encoding="utf-8") if told.detached else sys.stdout
@@ -33,15 +34,9 @@ def main(path: Path) -> int:
         except ServiceError as error:
             failure = str(error)
         console.close()
-        return _refuse(told.detached, failure) if failure else 0
-
-
-def _refuse(detached: bool, reason: str) -> int:
-    if detached:
-        report(event="failed", reason=reason)
-    else:
-        print(reason, file=sys.stderr)
-    return _FAILED
+        if failure:
+            refuse(failure, told.detached)
+        return _FAILED if failure else 0
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

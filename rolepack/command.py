@@ -3,7 +3,7 @@
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,6 +52,11 @@ def service_folder(given: str | None) -> Path:
         wrong = f"there is no {folder.DEFINITION} in it"
         raise ServiceError(Fault(given, wrong, "Name a service's folder, or make one with `invoke new-service NAME`"))
     return place
+
+
+def counted(things: Sized, noun: str) -> str:
+    """How many there are, in words: `1 wheel`, `2 wheels`."""
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def say(text: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Context, Exit
 
-from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, say, say_json, service_folder
+from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, counted, say, say_json, service_folder
 
 if TYPE_CHECKING:
     from cloudservice.service import Service
@@ -48,7 +48,7 @@ def emulate(
     now = client.status(root)
     for name, url in now["endpoints"].items():
         say(f"{name} is at {url}")
-    say(f"All {len(now['instances'])} instances are Ready. Next: invoke status, invoke logs, invoke stop")
+    say(f"{counted(now['instances'], 'instance')} Ready. Next: invoke status, invoke logs, invoke stop")
 
 
 @command(help={"service": SERVICE, "json": AS_JSON})
@@ -102,7 +102,7 @@ def stop(_context: Context, service: str | None = None) -> None:
 
     root = service_folder(service)
     last = client.stop(root)
-    say(f"Stopped {len(last['instances'])} instances of service '{last['service']}' in {shown(root)}.")
+    say(f"Stopped {counted(last['instances'], 'instance')} of service '{last['service']}' in {shown(root)}.")
 
 
 def _chosen(loaded: "Service", wanted: Iterable[str]) -> tuple[str, ...]:
@@ -123,20 +123,26 @@ def _chosen(loaded: "Service", wanted: Iterable[str]) -> tuple[str, ...]:
 def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) -> "Run":
     """Prepare the environments of the roles and put together what the emulator needs."""
     from cloudservice import folder
+    from cloudservice.errors import ServiceError
     from emulator.run import Run, Runtime
     from packager import environment, requirements
     from packager.target import parse
     from rolepack import progress
 
-    runtimes, deviations = {}, []
+    runtimes, deviations, faults = {}, [], []
     with progress.shown() as report:
         for name in roles:
             asked_by = folder.role_folder(root, name) / requirements.FILE
             place = root / ".rolepack" / "environments" / name
-            made = environment.prepare(place, asked_by, parse("win_amd64", "3.12"), report)
-            web = loaded.role(name).kind == "web"
-            runtimes[name] = Runtime(made.python, environment.runtime_kit(made.python, report) if web else None)
-            deviations += [f"{name}: {line}" for line in made.deviations]
+            try:
+                made = environment.prepare(place, asked_by, parse("win_amd64", "3.12"), report)
+                web = loaded.role(name).kind == "web"
+                runtimes[name] = Runtime(made.python, environment.runtime_kit(made.python, report) if web else None)
+                deviations += [f"{name}: {line}" for line in made.deviations]
+            except ServiceError as error:
+                faults += error.faults
+    if faults:
+        raise ServiceError(*faults)
     for line in deviations:
         say(line)
     return Run(

@@ -28,7 +28,7 @@ def new_service(_context: Context, name: str, service: str | None = None) -> Non
     positional=["name"],
     help={"name": "Name of the role.", "kind": "web or worker.", "service": SERVICE},
 )
-def new_role(_context: Context, name: str, kind: str, service: str | None = None) -> None:
+def new_role(_context: Context, name: str, kind: str = "", service: str | None = None) -> None:
     """Add a role to the service: starting program, support files, definition and every configuration.
 
     Example: invoke new-role orders --kind worker
@@ -40,7 +40,13 @@ def new_role(_context: Context, name: str, kind: str, service: str | None = None
     from packager.target import LAST_BINARY_RELEASES
 
     if kind not in {"web", "worker"}:
-        raise ServiceError(Fault("--kind", f"'{kind}' is no kind of role", "Write web or worker"))
+        raise ServiceError(
+            Fault(
+                "--kind",
+                f"'{kind}' is no kind of role" if kind else "the kind of the role is missing",
+                "Write web or worker",
+            )
+        )
     root = service_folder(service)
     written = scaffold.new_role(root, name, "web" if kind == "web" else "worker", LAST_BINARY_RELEASES["3.12"])
     for path in written:

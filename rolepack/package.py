@@ -4,7 +4,7 @@ from pathlib import Path
 
 from invoke import Context
 
-from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, say, say_json, service_folder
+from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, counted, say, say_json, service_folder
 
 
 @command(
@@ -63,7 +63,8 @@ def package(
         )
         return
     size = f"{path.stat().st_size / 1e6:.1f} MB"
-    count = len(wheels.wheels)
-    say(f"Packaged {', '.join(asked)} with {count} wheels for {fitting.label} into {shown(path)} ({size}).")
+    say(
+        f"Packaged {', '.join(asked)} with {counted(wheels.wheels, 'wheel')} for {fitting.label} into {shown(path)} ({size})."
+    )
     say(f"Configuration {configuration} lies beside it: {shown(beside)}.")
     say("Azure's own fabric cannot start this bundle: its runtime may not be shipped. It is for rolepack's own tools.")

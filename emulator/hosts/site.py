@@ -173,12 +173,15 @@ def main() -> None:
     try:
         from granian import Granian
         from granian.constants import Interfaces
+        from granian.log import LogLevels
     except ImportError:
         import waitress
 
         waitress.serve(load(options), host=options.address, port=options.port)
         return
-    server = Granian("site", options.address, options.port, interface=Interfaces.WSGI, workers=1, log_enabled=False)
+    server = Granian(
+        "site", options.address, options.port, interface=Interfaces.WSGI, workers=1, log_level=LogLevels.error
+    )
     server.serve(target_loader=functools.partial(load, options), wrap_loader=False)
 
 

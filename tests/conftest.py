@@ -1,0 +1,183 @@
+"""What the tests share: the command line as a user runs it, services as data, wheels that are real zips."""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SERVICES = Path(__file__).parent / "services"
+LIMIT = 60.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One store for all workers of a test run, apart from the user's; uv keeps its own cache."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")))
+        patch.setenv("XDG_CACHE_HOME", str(shared))
+        yield
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Callable[[str], Path]:
+    """Copies an example service to a folder of the test's own and returns it."""
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(SERVICES / name, tmp_path / name))
+
+    return copy
+
+
+class Rolepack:
+    """The command line, in a process of its own; whatever it left running is stopped at the end."""
+
+    def __init__(self) -> None:
+        self.folders: set[Path] = set()
+
+    def __call__(self, *words: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+        if "emulate" in words:
+            self.folders.add(cwd)
+        return subprocess.run(
+            self.argv(*words),
+            cwd=cwd,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=10 * LIMIT,
+            check=False,
+        )
+
+    def ok(self, *words: str | Path, cwd: Path, **environ: str) -> str:
+        """Run a command that must succeed; its output."""
+        done = self(*words, cwd=cwd, **environ)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def refused(self, *words: str | Path, cwd: Path, **environ: str) -> str:
+        """Run a command that must fail as a user's mistake does: exit 1, a message, no traceback."""
+        done = self(*words, cwd=cwd, **environ)
+        assert done.returncode == 1, f"{words}: {done.stdout}{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    def status(self, folder: Path) -> dict:
+        """What `status --json` says."""
+        return json.loads(self.ok("status", "--json", cwd=folder))
+
+    def start(self, folder: Path, *words: str) -> subprocess.Popen[str]:
+        """Run `emulate` in the foreground, output to a pipe."""
+        self.folders.add(folder)
+        argv = self.argv("emulate", *words)
+        return subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @staticmethod
+    def argv(*words: str | Path) -> list[str]:
+        return [sys.executable, "-c", "from rolepack.program import main; main()", *map(str, words)]
+
+
+@pytest.fixture
+def rolepack() -> Iterator[Rolepack]:
+    program = Rolepack()
+    yield program
+    for folder in program.folders:
+        program("stop", cwd=folder)
+
+
+def until(condition: Callable[[], object], limit: float = LIMIT) -> object:
+    """Wait until the condition gives something true, and return it; fail after `limit` seconds."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {limit} s: {condition}")
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=LIMIT) as answer:
+        return answer.read()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except FileNotFoundError:
+        return False
+
+
+def make_wheel(
+    folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: tuple[str, ...] = ()
+) -> Path:
+    """A wheel with one module and a right RECORD."""
+    info = f"{name}-{version}.dist-info"
+    needed = "".join(f"Requires-Dist: {one}\n" for one in requires)
+    files = {
+        f"{name}.py": f"VERSION = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    record = "".join(f"{path},sha256={_digest(text)},{len(text)}\n" for path, text in files.items())
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = folder / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+            archive.writestr(path, text)
+    return wheel
+
+
+def _digest(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+
+class Index:
+    """A package index in a folder, the only one that pip's settings name while the fixture lives."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir()
+
+    def add(self, wheel: Path, sha256: str | None = None) -> Path:
+        """Offer a file, with its own hash or a false one."""
+        sha256 = sha256 or hashlib.sha256(wheel.read_bytes()).hexdigest()
+        name = wheel.name.partition("-")[0].lower().replace("_", "-")
+        page = self.root / name / "index.html"
+        page.parent.mkdir(exist_ok=True)
+        before = page.read_text() if page.exists() else ""
+        page.write_text(f'{before}<a href="{wheel.as_uri()}#sha256={sha256}">{wheel.name}</a>\n')
+        return wheel
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    made = Index(tmp_path / "index")
+    for name in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", made.root.as_uri())
+    return made
+
+
+def status_of(url: str) -> int:
+    """The HTTP status of an answer, whatever it is."""
+    try:
+        with urllib.request.urlopen(url, timeout=LIMIT) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code

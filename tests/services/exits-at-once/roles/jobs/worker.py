@@ -1,0 +1,4 @@
+import sys
+
+print("bad start")
+sys.exit(3)

@@ -1,0 +1,70 @@
+"""The one-way order between our packages, and the one owner of each outside thing."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "cloudservice": {"cloudservice"},
+    "packager": {"cloudservice", "packager"},
+    "emulator": {"cloudservice", "emulator"},
+    "rolepack": {"cloudservice", "packager", "emulator", "rolepack"},
+}
+OURS = {*MAY_IMPORT, "templates", "tasks", "roles", "tests"}
+OWNERS = {
+    "invoke": {"rolepack"},
+    "rich": {"rolepack/progress.py"},
+    "lxml": {"cloudservice"},
+    "jinja2": {"packager/scaffold.py"},
+    "uv": {"packager"},
+    "packaging": {"packager"},
+    "wheel": {"packager/build.py"},
+    "requests": {"packager/store.py"},
+    "platformdirs": {"packager"},
+    "granian": {"emulator/hosts"},
+    "waitress": {"emulator/hosts"},
+    "subprocess": {"packager/tools.py", "emulator/process.py", "emulator/client.py"},
+}
+MAY_PRINT = {"rolepack", "emulator/console.py", "emulator/hosts"}
+MODULES = [path.relative_to(ROOT) for name in MAY_IMPORT for path in sorted((ROOT / name).rglob("*.py"))]
+
+each_module = pytest.mark.parametrize("module", MODULES, ids=Path.as_posix)
+
+
+def tree_of(module: Path) -> ast.Module:
+    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
+
+
+def imported(module: Path) -> Iterator[str]:
+    """Top-level names that a module imports, anywhere in it."""
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield str(node.module).partition(".")[0]
+
+
+def belongs_to(module: Path, owners: set[str]) -> bool:
+    return any(module.as_posix() == owner or module.as_posix().startswith(f"{owner}/") for owner in owners)
+
+
+@each_module
+def test_imports_point_downwards(module):
+    allowed = set() if belongs_to(module, {"emulator/hosts"}) else MAY_IMPORT[module.parts[0]]
+    assert set(imported(module)) & OURS <= allowed
+
+
+@each_module
+def test_each_outside_thing_has_one_owner(module):
+    strays = {name for name in imported(module) if name in OWNERS and not belongs_to(module, OWNERS[name])}
+    assert not strays
+
+
+@each_module
+def test_only_the_face_prints(module):
+    prints = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.Name) and node.id == "print"]
+    assert not prints or belongs_to(module, MAY_PRINT)
