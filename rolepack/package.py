@@ -63,8 +63,7 @@ def package(
         )
         return
     size = f"{path.stat().st_size / 1e6:.1f} MB"
-    say(
-        f"Packaged {', '.join(asked)} with {counted(wheels.wheels, 'wheel')} for {fitting.label} into {shown(path)} ({size})."
-    )
+    what = f"{', '.join(asked)} with {counted(wheels.wheels, 'wheel')} for {fitting.label}"
+    say(f"Packaged {what} into {shown(path)} ({size}).")
     say(f"Configuration {configuration} lies beside it: {shown(beside)}.")
     say("Azure's own fabric cannot start this bundle: its runtime may not be shipped. It is for rolepack's own tools.")

@@ -1,0 +1,78 @@
+"""Environments of this machine: the target's versions, deviations told, made once."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import make_wheel
+
+from cloudservice.errors import ServiceError
+from packager import environment, target
+
+WINDOWS = target.parse("win_amd64", "3.12")
+
+
+def quiet(*_):
+    pass
+
+
+def version_in(made: environment.Environment, module: str) -> str:
+    code = f"import {module}; print({module}.VERSION)"
+    return subprocess.run([made.python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def asked(tmp_path):
+    path = tmp_path / "roles" / "jobs" / "requirements.txt"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_the_version_of_the_target_is_taken_here_too(tmp_path, index, asked):
+    for version in ("1.0", "2.0"):
+        index.add(
+            make_wheel(
+                tmp_path / "wheels", "both", version, "py3-none-any" if version == "1.0" else "py3-none-linux_x86_64"
+            )
+        )
+    asked.write_text("both\n")
+    made = environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
+    assert version_in(made, "both") == "1.0"
+    assert not [line for line in made.deviations if "both" in line]
+
+
+def test_a_version_that_must_differ_is_told(tmp_path, index, asked):
+    index.add(make_wheel(tmp_path / "wheels", "each", "1.0", "py3-none-linux_x86_64"))
+    index.add(make_wheel(tmp_path / "wheels", "each", "2.0", "py3-none-win_amd64"))
+    asked.write_text("each\n")
+    made = environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
+    assert version_in(made, "each") == "1.0"
+    assert "each 1.0 here, 2.0 on the target" in made.deviations
+
+
+def test_it_is_made_again_only_when_the_requirements_change(tmp_path, index, asked):
+    index.add(make_wheel(tmp_path / "wheels", "one", "1.0"))
+    included = asked.parent / "more.txt"
+    included.write_text("one\n")
+    asked.write_text("-r more.txt\n")
+    place = tmp_path / "env"
+    first = environment.prepare(place, asked, WINDOWS, quiet)
+    marker = first.python.parent / "marker"
+    marker.touch()
+    assert environment.prepare(place, asked, WINDOWS, quiet) == first
+    assert marker.exists()
+    included.write_text("# nothing\n")
+    second = environment.prepare(place, asked, WINDOWS, quiet)
+    assert [path.name for path in place.iterdir()] == [second.python.parent.parent.name]
+
+
+def test_what_cannot_be_installed_leaves_nothing_behind(tmp_path, index, asked):
+    asked.write_text("nowhere\n")
+    with pytest.raises(ServiceError, match=r"requirements.txt:1: no index has a package 'nowhere'"):
+        environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
+    assert not list((tmp_path / "env").iterdir())
+
+
+def test_a_role_without_requirements_has_an_environment_too(tmp_path, asked):
+    made = environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
+    assert Path(made.python).exists()
