@@ -3,14 +3,26 @@
 import sys
 from pathlib import Path
 
+from emulator import lock
 from emulator.guard import guarded
 
 
-def _emulate() -> int:
+def _emulate(path: Path) -> int:
     from emulator.main import main  # only the emulator needs it: the guard that stays behind must be small
 
-    return main(Path(sys.argv[1]))
+    return main(path)
+
+
+def _main(path: Path) -> int:
+    # Taken before the guard splits off, so that the lock is free only when the guard has cleared up too.
+    held = lock.take(path.parent)
+    if held is None:
+        from emulator.main import refuse_second
+
+        return refuse_second(path)
+    with held:
+        return guarded(lambda: _emulate(path))
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(_emulate))
+    sys.exit(_main(Path(sys.argv[1])))

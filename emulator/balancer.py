@@ -1,12 +1,15 @@
 """A public port: each connection goes to the next Ready instance of the role."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from cloudservice.instances import Address
 
 Ready = Callable[[], Sequence[Address]]
 _CHUNK = 1 << 16
+_PATIENCE = 5.0
+"""Seconds for the head of a request that can only be refused."""
 _NONE_READY = b"no instance of the role is Ready\n"
 _UNAVAILABLE = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 1\r\nConnection: close\r\n"
@@ -19,23 +22,42 @@ async def serve(address: str, port: int, ready: Ready, http: bool) -> asyncio.Se
 
     Without a Ready instance an HTTP client gets a 503, any other is hung up on.
     """
-    turn = 0
+    return await asyncio.start_server(_Balancer(ready, http).connected, address, port)
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal turn
-        turn += 1
+
+class _Balancer:
+    def __init__(self, ready: Ready, http: bool) -> None:
+        self._ready = ready
+        self._http = http
+        self._turn = 0
+        self._connections: set[asyncio.Task[None] | None] = set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client to its end."""
+        task = asyncio.current_task()
+        self._connections.add(task)  # the loop itself holds a task only weakly
+        self._turn += 1
         try:
-            backend = await _connect(ready(), turn)
-            if backend is None:
-                writer.write(_UNAVAILABLE if http else b"")
-                return
-            async with asyncio.TaskGroup() as both:
-                both.create_task(_pass_on(reader, backend[1]))
-                both.create_task(_pass_on(backend[0], writer))
+            with contextlib.closing(writer):
+                await self._pass_on(reader, writer)
         finally:
-            writer.close()
+            self._connections.discard(task)
 
-    return await asyncio.start_server(connected, address, port)
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        backend = await _connect(self._ready(), self._turn)
+        if backend:
+            with contextlib.closing(backend[1]):
+                await asyncio.gather(_copy(reader, backend[1]), _copy(backend[0], writer))
+        elif self._http:
+            await _refuse(reader, writer)
+
+
+async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer a request that no instance can answer; its head is read first, else the client would see a reset."""
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(_PATIENCE):
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(_UNAVAILABLE)
 
 
 async def _connect(backends: Sequence[Address], turn: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
@@ -49,13 +71,12 @@ async def _connect(backends: Sequence[Address], turn: int) -> tuple[asyncio.Stre
     return None
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Copy one direction until its end, then say so to the other side; a broken connection ends both."""
     try:
         while data := await reader.read(_CHUNK):
             writer.write(data)
             await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
+        writer.write_eof()
     except OSError:
-        writer.close()
+        writer.transport.abort()

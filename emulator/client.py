@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from emulator import control, run
+from emulator import control, lock, run
 from emulator.run import Run
 
 _STOP_LIMIT = 60.0
@@ -41,7 +41,7 @@ def stop(folder: Path) -> dict[str, Any]:
     state = run.state_folder(folder)
     control.ask(state, "stop")
     limit = time.monotonic() + _STOP_LIMIT
-    while control.ask(state, "status") is not None:
+    while not lock.is_free(state):
         if time.monotonic() > limit:
             wrong = f"the emulator (process {last['emulator']['pid']}) has not stopped in {_STOP_LIMIT:.0f} s"
             raise ServiceError(Fault(shown(folder), wrong, "End that process"))

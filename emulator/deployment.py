@@ -88,11 +88,11 @@ def _entries(folder: Path) -> Iterable[Path]:
 
 
 def _new_id(run: Run) -> str:
-    """An id that sorts by time: `deployment-20261121T104500-1`."""
+    """An id that sorts by time: `deployment-20261121T104500-001`."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     taken = deployment_ids(run.state / "Resources" / "Directory")
     number = 1 + sum(moment in one for one in taken)
-    return f"deployment-{moment}-{number}"
+    return f"deployment-{moment}-{number:03}"
 
 
 def _temp(run: Run, deployment: Deployment, instance: Instance) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cloudservice.files import write_whole
 from cloudservice.instances import Address, Deployment
-from emulator import deployment, process, public, readiness
+from emulator import deployment, leftovers, process, public, readiness
 from emulator.console import Console, report
 from emulator.launch import Command, Launch, Step, plan
 from emulator.process import Process
@@ -163,9 +163,10 @@ class Fabric:
                 report(event="ready")
 
     async def _clear(self, member: Member) -> None:
-        """End what an ended instance has left: tasks in the background."""
+        """End what an ended instance has left: tasks in the background, and processes that went their own way."""
         for one in member.processes:
             one.kill()
+        leftovers.kill(member.launch.program.environ[leftovers.MARK])
         await asyncio.gather(*(one.wait() for one in member.processes))
         member.processes.clear()
 

@@ -11,6 +11,7 @@ from cloudservice import commandline, xpath
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address, Deployment, Instance, role_environment
 from cloudservice.service import Role, Task, Variable
+from emulator import leftovers
 from emulator.run import Run
 
 DIAGNOSTIC_STORE = "DiagnosticStore"
@@ -161,7 +162,7 @@ def _environ(run: Run, deployment: Deployment, instance: Instance) -> dict[str, 
         "PYTHONDONTWRITEBYTECODE": "1",  # a run writes nothing among the sources
         "EMULATED": "true",
         "PYTHON": str(python),
-        "RoleRoot": str(root),
+        leftovers.MARK: str(root),
         "RoleName": instance.role,
         "RoleInstanceID": instance.name,
         "RoleInstanceId": instance.name,

@@ -1,4 +1,4 @@
-"""The emulator process, below its guard: takes the lock, listens, and lets the fabric run."""
+"""The emulator process, below its guard: deploys the run, listens, and lets the fabric live."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cloudservice.errors import ServiceError
-from emulator import deployment, lock
+from emulator import deployment
 from emulator.console import Console, refuse
 from emulator.control import Listener, Wish
 from emulator.fabric import Fabric
@@ -21,38 +21,28 @@ _FAILED = 1
 def main(path: Path) -> int:
     """Run what the file says until told to stop; returns the exit code."""
     told = load(path)
-    held = lock.take(told.state)
-    if held is None:
-        refuse(f"{told.folder}: an emulator of this service runs already. Stop it with `invoke stop`.", told.detached)
-        return _FAILED
-    with held:
-        width = max((len(name) + len("_IN_0") for name in told.roles), default=0)
-        log = (told.state / "console.log").open("a", encoding="utf-8") if told.detached else sys.stdout
-        console = Console(log, width)
-        try:
-            failure = asyncio.run(_serve(told, console))
-        except ServiceError as error:
-            failure = str(error)
-        console.close()
-        if failure:
-            refuse(failure, told.detached)
-        return _FAILED if failure else 0
+    width = max((len(name) + len("_IN_0") for name in told.roles), default=0)
+    stream = (told.state / "console.log").open("a", encoding="utf-8") if told.detached else sys.stdout
+    console = Console(stream, width)
+    try:
+        failure = asyncio.run(_serve(told, console))
+    except ServiceError as error:
+        failure = str(error)
+    console.close()
+    if failure:
+        refuse(failure, told.detached)
+    return _FAILED if failure else 0
 
 
-def _on_signals(stop: Callable[[], None]) -> None:
-    """A signal only writes down that it came; the loop acts on it."""
-    loop = asyncio.get_running_loop()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is None:
-            continue
-        if os.name == "posix":
-            loop.add_signal_handler(number, stop)
-        else:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+def refuse_second(path: Path) -> int:
+    """Say that the service is emulated already; returns the exit code."""
+    told = load(path)
+    refuse(f"{told.folder}: an emulator of this service runs already. Stop it with `invoke stop`.", told.detached)
+    return _FAILED
 
 
 async def _serve(told: Run, console: Console) -> str | None:
+    """Live until told to stop; returns what failed, if anything did."""
     deployment.forget_old(told)
     deployed = deployment.deploy(told)
     for instance in deployed.instances:
@@ -72,3 +62,16 @@ async def _serve(told: Run, console: Console) -> str | None:
     finally:
         listener.close()
     return fabric.failure
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    """A signal only writes down that it came; the loop acts on it."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        if os.name == "posix":
+            loop.add_signal_handler(number, stop)
+        else:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))

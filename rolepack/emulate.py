@@ -123,13 +123,15 @@ def _chosen(loaded: "Service", wanted: Iterable[str]) -> tuple[str, ...]:
 def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) -> "Run":
     """Prepare the environments of the roles and put together what the emulator needs."""
     from cloudservice import folder
-    from cloudservice.errors import ServiceError
+    from cloudservice.errors import Fault, ServiceError
     from emulator.run import Run, Runtime
     from packager import environment, requirements
     from packager.target import parse
     from rolepack import progress
 
-    runtimes, deviations, faults = {}, [], []
+    runtimes: dict[str, Runtime] = {}
+    deviations: list[str] = []
+    faults: list[Fault] = []
     with progress.shown() as report:
         for name in roles:
             asked_by = folder.role_folder(root, name) / requirements.FILE

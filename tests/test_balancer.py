@@ -1,0 +1,75 @@
+"""A public port passes each connection to the next Ready instance."""
+
+import asyncio
+
+from cloudservice.instances import Address
+from emulator import balancer
+
+
+async def backend(name: bytes) -> tuple[asyncio.Server, Address]:
+    """A server that answers everything it got, with its name, once the client has said its all."""
+
+    async def answer(reader, writer):
+        writer.write(name + b":" + await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    return server, Address("tcp", "127.0.0.1", server.sockets[0].getsockname()[1])
+
+
+async def ask(server: asyncio.Server, text: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(text)
+    writer.write_eof()
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer
+
+
+def test_connections_take_turns_and_a_dead_instance_is_passed_over():
+    async def scenario():
+        (one, first), (two, second) = await backend(b"one"), await backend(b"two")
+        public = await balancer.serve("127.0.0.1", 0, lambda: [first, second], http=False)
+        async with one, two, public:
+            answers = [await ask(public, b"x") for _ in range(4)]
+            two.close()
+            await two.wait_closed()
+            return answers, [await ask(public, b"y") for _ in range(4)]
+
+    both, alone = asyncio.run(scenario())
+    assert sorted(both) == [b"one:x", b"one:x", b"two:x", b"two:x"]
+    assert alone == [b"one:y"] * 4
+
+
+def test_large_bodies_pass_whole_in_both_directions():
+    async def scenario():
+        server, address = await backend(b"")
+        public = await balancer.serve("127.0.0.1", 0, lambda: [address], http=False)
+        async with server, public:
+            return await ask(public, b"0123456789" * 500_000)
+
+    assert asyncio.run(scenario()) == b":" + b"0123456789" * 500_000
+
+
+def test_without_a_ready_instance_an_http_client_is_told_and_any_other_hung_up_on():
+    async def scenario(http, text):
+        async with await balancer.serve("127.0.0.1", 0, list, http) as public:
+            return await ask(public, text)
+
+    answer = asyncio.run(scenario(True, b"GET / HTTP/1.1\r\n\r\n"))
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert asyncio.run(scenario(False, b"")) == b""
+
+
+def test_a_client_that_vanishes_leaves_the_others_alone():
+    async def scenario():
+        server, address = await backend(b"one")
+        public = await balancer.serve("127.0.0.1", 0, lambda: [address], http=False)
+        async with server, public:
+            for _ in range(20):
+                _, writer = await asyncio.open_connection(*public.sockets[0].getsockname())
+                writer.write(b"half")
+                writer.transport.abort()
+            return await ask(public, b"x")
+
+    assert asyncio.run(scenario()) == b"one:x"

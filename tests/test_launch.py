@@ -1,0 +1,112 @@
+"""From an instance to its commands; nothing is started."""
+
+from pathlib import Path
+
+import pytest
+
+from cloudservice import folder
+from cloudservice.errors import ServiceError
+from emulator import deployment, launch
+from emulator.run import Run, Runtime, load, write
+from packager import scaffold
+
+
+def run_of(place: Path, roles: tuple[str, ...]) -> Run:
+    loaded = folder.load(place, "Local")
+    return Run(
+        folder=place,
+        service=loaded,
+        roles=roles,
+        sources={name: folder.role_folder(place, name) for name in roles},
+        sites={name: folder.site_folder(place, loaded.role(name)) for name in roles},
+        runtimes={name: Runtime(Path("/env") / name / "bin/python", Path("/kit")) for name in roles},
+        detached=False,
+    )
+
+
+def launches(run: Run) -> dict[str, launch.Launch]:
+    deployed = deployment.deploy(run)
+    for instance in deployed.instances:
+        deployment.lay(run, deployed, instance)
+    return {instance.name: launch.plan(run, deployed, instance) for instance in deployed.instances}
+
+
+@pytest.fixture
+def shop(tmp_path):
+    scaffold.new_service(tmp_path / "shop", "shop")
+    scaffold.new_role(tmp_path / "shop", "web", "web", "3.12.10")
+    scaffold.new_role(tmp_path / "shop", "jobs", "worker", "3.12.10")
+    return tmp_path / "shop"
+
+
+def test_powershell_scripts_run_their_python_twins(shop):
+    planned = launches(run_of(shop, ("web", "jobs")))
+    worker = planned["jobs_IN_0"]
+    approot = shop / ".rolepack/emulator/roles/jobs_IN_0/approot"
+    assert worker.program.argv == ("/env/jobs/bin/python", "-u", f"{approot}/bin/LaunchWorker.py", "worker.py")
+    assert worker.program.log.name == "LaunchWorker.ps1.log"
+    (step,) = worker.steps
+    assert step.command.argv == ("/env/jobs/bin/python", "-u", f"{approot}/bin/ConfigureCloudService.py")
+    assert step.command.log.name == "ConfigureCloudService.ps1.log"
+    (step,) = planned["web_IN_0"].steps
+    assert step.command.argv[2].endswith("web_IN_0/approot/bin/ConfigureCloudService.py")
+
+
+def test_a_project_of_visual_studio_needs_no_twins(shop):
+    for twin in shop.rglob("bin/*.py"):
+        twin.unlink()
+    worker = launches(run_of(shop, ("jobs",)))["jobs_IN_0"]
+    assert worker.program.argv == ("/env/jobs/bin/python", "-u", "worker.py")
+    assert worker.program.cwd == shop / ".rolepack/emulator/roles/jobs_IN_0/approot"
+    assert worker.steps[0].command.argv[2] == "-c"
+
+
+def test_a_script_that_nobody_knows_is_not_run(shop):
+    definition = shop / folder.DEFINITION
+    text = definition.read_text().replace("ConfigureCloudService.ps1", "Own.ps1")
+    definition.write_text(text)
+    for name in ("web", "jobs"):
+        (shop / "roles" / name / "bin" / "Own.ps1").touch()
+    assert [one.steps[0].command for one in launches(run_of(shop, ("web", "jobs"))).values()] == [None, None]
+
+
+def test_an_entry_point_that_cannot_run_here_is_refused(shop):
+    definition = shop / folder.DEFINITION
+    definition.write_text(definition.read_text().replace(r"bin\ps.cmd LaunchWorker.ps1 worker.py", "Worker.exe /x"))
+    with pytest.raises(ServiceError, match=r"role 'jobs': its entry point `Worker.exe /x` cannot run on this system"):
+        launches(run_of(shop, ("jobs",)))
+
+
+def test_a_web_role_without_an_http_endpoint_is_refused(shop):
+    definition = shop / folder.DEFINITION
+    definition.write_text(definition.read_text().replace('protocol="http"', 'protocol="tcp"'))
+    run = run_of(shop, ("web",))
+    assert launches(run)["web_IN_0"].site is not None, "its binding names the endpoint, whatever its protocol"
+    definition.write_text(definition.read_text().replace('<Binding name="Endpoint1" endpointName="Endpoint1" />', ""))
+    with pytest.raises(ServiceError, match="role 'web': a web role needs an http endpoint"):
+        launches(run_of(shop, ("web",)))
+
+
+def test_what_changed_the_tools_interpreter_does_not_reach_the_role(shop, monkeypatch):
+    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+        monkeypatch.setenv(name, "/ours")
+    environ = launches(run_of(shop, ("jobs",)))["jobs_IN_0"].program.environ
+    assert not {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"} & environ.keys()
+
+
+def test_a_run_survives_the_way_through_its_file(shop):
+    run = run_of(shop, ("web", "jobs"))
+    assert load(write(run)) == run
+
+
+def test_old_deployments_are_forgotten(shop):
+    run = run_of(shop, ("jobs",))
+    made = []
+    for _ in range(13):
+        launches(run)
+        made.append(deployment.deployment_ids(run.state / "Resources" / "Directory")[-1])
+    assert len(set(made)) == 13
+    deployment.forget_old(run)
+    kept = deployment.deployment_ids(run.state / "Resources" / "Directory")
+    assert len(kept) == 10
+    assert kept == sorted(made)[3:]
