@@ -86,7 +86,7 @@ class Rolepack:
 
     @staticmethod
     def argv(*words: str | Path) -> list[str]:
-        return [sys.executable, "-c", "from rolepack.program import main; main()", *map(str, words)]
+        return [str(Path(sys.executable).parent / "rolepack"), *map(str, words)]
 
 
 @pytest.fixture

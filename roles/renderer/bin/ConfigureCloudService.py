@@ -39,7 +39,7 @@ def install_packages() -> None:
 def main() -> int:
     log(f"configuring role {os.environ.get('RoleName')}, instance {os.environ.get('RoleInstanceId')}")
     if os.environ.get("EMULATED", "").lower() == "true":
-        log(f"the emulator has installed the packages for {os.environ.get('PYTHON')}")
+        log("the emulator has installed the packages")
     elif LOCK.exists():
         install_packages()
     else:
