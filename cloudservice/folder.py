@@ -48,7 +48,8 @@ def configuration_file(folder: Path, name: str) -> Path:
 
 def configurations(folder: Path) -> list[str]:
     """The names of all configurations of a service, sorted."""
-    return sorted(path.name.split(".")[1] for path in folder.glob("ServiceConfiguration.*.cscfg"))
+    paths = folder.glob("ServiceConfiguration.*.cscfg")
+    return sorted(path.name.removeprefix("ServiceConfiguration.").removesuffix(".cscfg") for path in paths)
 
 
 def load(folder: Path, name: str) -> Service:

@@ -68,6 +68,15 @@ def run_detached(told: Run, tell: Callable[[str], None]) -> None:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, cwd=told.folder, **flags
         )
+    try:
+        _wait_until_ready(told, child, tell)
+    except BaseException:
+        child.terminate()  # an interrupted start leaves nothing behind
+        child.wait()
+        raise
+
+
+def _wait_until_ready(told: Run, child: "subprocess.Popen[bytes]", tell: Callable[[str], None]) -> None:
     for message in _messages(child):
         if message["event"] == "ready":
             return

@@ -43,6 +43,8 @@ def state_folder(folder: Path) -> Path:
 
 def write(run: Run) -> Path:
     """Lay the run down for the process that will read it."""
+    # Settings may hold secrets, and instances find theirs below this folder.
+    run.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = run.state / "run.json"
     write_whole(path, json.dumps(to_plain(run)))
     return path

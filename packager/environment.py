@@ -22,6 +22,7 @@ from packager.tools import ToolError, run
 
 _SERVERS = ("granian>=2.5,<3", "waitress>=3,<4")
 """For web roles, best first: granian is the fastest; waitress is pure Python and runs on any interpreter."""
+_INSTALL = ("pip", "install", "--quiet", "--compile-bytecode")
 _DEVIATIONS = "deviations.txt"
 
 
@@ -52,27 +53,17 @@ def prepare(place: Path, asked_by: Path, target: Target, report: Report) -> Envi
 
 def runtime_kit(python: Path, report: Report) -> Path:
     """A folder with a web server for the interpreter, to stand behind the role's own packages on its path."""
-    version = _version(python)
-    key = _fingerprint([], [version, sys.platform, *_SERVERS])
+    key = _fingerprint([], [_version(python), sys.platform, *_SERVERS])
     final = platformdirs.user_cache_path("rolepack") / "kits" / key
     if not final.is_dir():
         report("Installing the web server", 0, 0)
         environ = index.uv_environ()
         with _part_folder(final) as part:
-            options: list[str | Path] = [
-                "--target",
-                part,
-                "--python",
-                python,
-                "--only-binary",
-                ":all:",
-                "--compile-bytecode",
-                "--quiet",
-            ]
+            words: list[str | Path] = [*_INSTALL, "--python", python, "--target", part, "--only-binary", ":all:"]
             try:
-                run([_uv(), "pip", "install", *options, _SERVERS[0]], environ)
-            except ToolError:
-                _install_or_refuse([*options, _SERVERS[1]], Path("the runtime kit"), environ)
+                _uv([*words, _SERVERS[0]], Path("web server"), environ)
+            except ServiceError:
+                _uv([*words, _SERVERS[1]], Path("web server"), environ)
     return final
 
 
@@ -81,7 +72,7 @@ def _make(final: Path, asked_by: Path, target: Target, report: Report) -> None:
     report(f"Preparing the environment of {asked_by.parent.name}", 0, 0)
     interpreter = _interpreter(target.minor)
     with _part_folder(final) as part:
-        run([_uv(), "venv", "--relocatable", "--quiet", "--python", interpreter, part], environ)
+        _uv(["venv", "--relocatable", "--quiet", "--python", interpreter, part], asked_by, environ)
         here = _version(_python(part))
         deviations = [] if here == target.minor else [f"Python {here} here, {target.minor} on the target"]
         if asked_by.is_file():
@@ -98,17 +89,7 @@ def _install(place: Path, asked_by: Path, target: Target, environ: Mapping[str, 
         here = resolve_here(asked_by, _python(place), "", environ)
     held = place / "constraints.txt"
     held.write_text("".join(f"{name}=={version}\n" for name, version in here.items()))
-    options: list[str | Path] = [
-        "--python",
-        _python(place),
-        "--constraint",
-        held,
-        "--compile-bytecode",
-        "--quiet",
-        "-r",
-        asked_by,
-    ]
-    _install_or_refuse(options, asked_by, environ)
+    _uv([*_INSTALL, "--python", _python(place), "--constraint", held, "-r", asked_by], asked_by, environ)
     there = {pin.name: pin.version for pin in pins}
     return [
         f"{name} {version} here, {there[name]} on the target"
@@ -117,9 +98,10 @@ def _install(place: Path, asked_by: Path, target: Target, environ: Mapping[str, 
     ]
 
 
-def _install_or_refuse(options: Sequence[str | Path], asked_by: Path, environ: Mapping[str, str]) -> None:
+def _uv(words: Sequence[str | Path], asked_by: Path, environ: Mapping[str, str]) -> None:
+    """Run uv; what it says when it fails becomes a fault of `asked_by`."""
     try:
-        run([_uv(), "pip", "install", *options], environ)
+        run([uv.find_uv_bin(), *words], environ)
     except ToolError as error:
         raise ServiceError(requirements.refusal(asked_by, str(error))) from None
 
@@ -150,7 +132,7 @@ def _fingerprint(files: Sequence[Path], words: Sequence[str]) -> str:
 def _interpreter(minor: str) -> str:
     """The interpreter of that version if this machine has it, else the one that runs this program."""
     try:
-        found = run([_uv(), "python", "find", "--system", "--no-python-downloads", minor], index.uv_environ())
+        found = run([uv.find_uv_bin(), "python", "find", "--system", minor], index.uv_environ())
     except ToolError:
         return sys.executable
     return found.strip()
@@ -167,7 +149,3 @@ def _version(python: Path) -> str:
         if key.strip() in {"version", "version_info"}:
             return ".".join(value.strip().split(".")[:2])
     raise ServiceError(Fault(str(python), "it is not in a virtual environment", "Remove .rolepack and try again"))
-
-
-def _uv() -> str:
-    return uv.find_uv_bin()

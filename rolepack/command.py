@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Sized
 from pathlib import Path
@@ -32,8 +33,14 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
             except KeyboardInterrupt:
                 raise Exit("interrupted", code=130) from None
             except BrokenPipeError:
-                sys.stderr.close()  # whoever read the output has gone; there is nobody to tell
+                # Whoever read the output has gone: there is nobody to tell, now or when Python flushes at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise Exit(code=1) from None
+            except OSError as error:
+                if error.filename is None:
+                    raise
+                message = f"{error.filename}: {error.strerror}. Check that the path is right and may be written."
+                raise Exit(message, code=1) from None
 
         return cast("Task[Callable[..., None]]", task(**options)(shielded))
 

@@ -1,5 +1,6 @@
 """invoke emulate, status, logs, stop: the service on this machine."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,8 +88,9 @@ def logs(_context: Context, instance: list[str], service: str | None = None, fol
     """
     from emulator import logs as kept
 
-    for name, line in kept.lines(service_folder(service), instance, follow):
-        say(f"{name} | {line}")
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end following
+        for name, line in kept.lines(service_folder(service), instance, follow):
+            say(f"{name} | {line}")
 
 
 @command(help={"service": SERVICE})

@@ -1,10 +1,13 @@
 """The command line: one way to fail, help with an example, and nothing half-written."""
 
 import json
+import os
 import re
+import signal
+import subprocess
 
 import pytest
-from conftest import ROOT, SERVICES
+from conftest import ROOT, SERVICES, is_alive, until
 
 from rolepack import namespace
 
@@ -105,3 +108,34 @@ def test_a_folder_of_the_users_that_is_called_like_ours_is_never_run(rolepack, s
     (place / "emulator").mkdir()
     (place / "emulator" / "__init__.py").write_text("raise SystemExit('the wrong one')")
     assert "bad start" in rolepack("emulate", "--detach", cwd=place).stdout
+
+
+def test_a_folder_that_cannot_be_written_is_a_mistake_too(rolepack, service):
+    place = service("pair")
+    (place / "dist").write_text("a file where a folder should be")
+    assert "dist: " in rolepack.refused("package", cwd=place)
+
+
+def test_an_interrupted_detached_start_leaves_nothing_running(rolepack, service):
+    place = service("ignores-term")
+    argv = rolepack.argv("emulate", "--detach")
+    with subprocess.Popen(argv, cwd=place, stdout=subprocess.PIPE, text=True) as start:
+        assert start.stdout is not None
+        while "Busy" not in start.stdout.readline():
+            pass
+        worker = rolepack.status(place)["instances"][0]["pid"]
+        os.kill(worker, signal.SIGSTOP)
+        start.send_signal(signal.SIGINT)
+        until(lambda: rolepack.status(place)["instances"][0]["state"] == "Stopping")
+        os.kill(worker, signal.SIGKILL)
+        assert start.wait(60) == 130
+    assert not is_alive(worker)
+    rolepack.refused("status", cwd=place)
+
+
+def test_a_reader_that_stops_reading_is_no_error(rolepack, service):
+    place = service("exits-at-once")
+    rolepack("emulate", "--detach", cwd=place)
+    command = f"{rolepack.argv('logs')[0]} logs | head -n 0"
+    done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, text=True, check=False)
+    assert done.stderr == ""

@@ -1,0 +1,89 @@
+"""How long until a web role answers: a bare server, the emulator, the command line, and honcho as peer.
+
+.venv/bin/python benchmarks/start.py
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from importlib.metadata import version
+from pathlib import Path
+
+from interleaved import compare
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+APP = b"""
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"hello"]
+"""
+
+
+def until_answer(argv: list[str], place: Path, url: str) -> float:
+    """Seconds from the start of a program to its first 200; then the program is ended."""
+    began = time.perf_counter()
+    with subprocess.Popen(argv, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while True:
+            try:
+                with urllib.request.urlopen(url) as answer:
+                    if answer.status == 200:
+                        break
+            except OSError:
+                time.sleep(0.002)
+        taken = time.perf_counter() - began
+        process.terminate()
+    return taken
+
+
+def main() -> None:
+    """Prepare one role, then compare."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        subprocess.run([BIN / "rolepack", "new-service", "hello", "--service", "."], cwd=place, check=True)
+        subprocess.run([BIN / "rolepack", "new-role", "web", "--kind", "web"], cwd=place, check=True)
+        role = place / "roles/web"
+        (role / "requirements.txt").write_text("")
+        (role / "app.py").write_bytes(APP)
+        config = role / "web.config"
+        config.write_text(config.read_text().replace("app.wsgi_app", "app.app"))
+        shutil.rmtree(role / "bin")
+        definition = place / "ServiceDefinition.csdef"
+        text = definition.read_text()
+        begin, end = text.index("    <Startup>"), text.index("</Startup>") + len("</Startup>\n")
+        definition.write_text((text[:begin] + text[end:]).replace('port="80"', 'port="18080"'))
+        subprocess.run([BIN / "rolepack", "emulate", "--detach"], cwd=place, check=True)
+        subprocess.run([BIN / "rolepack", "stop"], cwd=place, check=True)
+        run = place / ".rolepack/emulator/run.json"
+        told = json.loads(run.read_text())
+        run.write_text(json.dumps({**told, "detached": False}))
+        python, kit = told["runtimes"]["web"]["python"], told["runtimes"]["web"]["kit"]
+        bare = [python, "-m", "granian", "--interface", "wsgi", "--port", "18081", "--no-log", "app:app"]
+        environ = f"PYTHONPATH={kit}"
+        (role / "Procfile").write_text(f"web: {environ} {' '.join(bare)}\n")
+        peer = place / "peer"
+        subprocess.run([sys.executable, "-m", "venv", peer], check=True)
+        subprocess.run([peer / "bin/pip", "install", "-q", "honcho"], check=True)
+        bare_url, url = "http://127.0.0.1:18081/", "http://127.0.0.1:18080/"
+        found = subprocess.run([peer / "bin/pip", "show", "honcho"], capture_output=True, text=True, check=True)
+        ours = f"Python {sys.version.split()[0]}, rolepack {version('rolepack')}"
+        print(f"{ours}, honcho {found.stdout.splitlines()[1].lower()}")
+        compare(
+            "start to first 200 of one web instance",
+            {
+                "bare granian": lambda: until_answer(["env", environ, *bare], role, bare_url),
+                "python -m emulator": lambda: until_answer(
+                    [sys.executable, "-P", "-m", "emulator", str(run)], place, url
+                ),
+                "invoke emulate": lambda: until_answer([str(BIN / "invoke"), "emulate"], place, url),
+                "honcho start": lambda: until_answer([str(peer / "bin/honcho"), "start"], role, bare_url),
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()
