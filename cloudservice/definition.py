@@ -58,7 +58,8 @@ def _role(read: Document, element: Element) -> Role:
     kind: Kind = "web" if element.tag == f"{{{NAMESPACE}}}WebRole" else "worker"
     name = read.attribute(element, "name")
     if name and not ROLE_NAME.fullmatch(name):
-        read.fault(element, f"'{name}' cannot be a role's name", "Use letters, digits, '.', '_' and '-'")
+        wrong = f"'{name}' cannot be a role's name"
+        read.fault(element, wrong, "Use letters, digits, '_', '.' and '-', the last two not first")
     entry = read.child(element, "Runtime/EntryPoint/ProgramEntryPoint")
     role = Role(
         name=name,
@@ -92,7 +93,8 @@ def _check_role(read: Document, element: Element, role: Role) -> None:
     for value in element.iter(f"{{{NAMESPACE}}}RoleInstanceValue"):
         unknown = xpath.missing(value.get("xpath", ""), role)
         if unknown:
-            read.fault(value, f"its xpath asks for {unknown}", "See docs/role-environment.md for the paths there are")
+            wrong = f"its xpath asks for {unknown}"
+            read.fault(value, wrong, "The paths there are stand in rolepack's docs/role-environment.md")
 
 
 def _endpoints(read: Document, role: Element) -> Iterable[Endpoint]:

@@ -20,7 +20,7 @@ def find(start: Path) -> Path:
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / DEFINITION).is_file():
             return folder
-    remedy = "Change into a service's folder, give --service DIR, or make one with `invoke new-service NAME`"
+    remedy = "Change into a service's folder, give --service DIR, or make one with `rolepack new-service NAME`"
     raise ServiceError(Fault(shown(start), f"there is no {DEFINITION} here or in a folder above", remedy))
 
 

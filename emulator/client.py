@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,6 +55,8 @@ def run_here(told: Run) -> int:
     argv = _argv(told)
     if os.name == "posix":
         sys.stdout.flush()
+        # A Ctrl-C that comes before the emulator can act on it waits until it can.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.execv(argv[0], argv)  # the console's Ctrl-C goes straight to the emulator, and no process waits above it
     return subprocess.call(argv)
 
@@ -77,17 +80,25 @@ def run_detached(told: Run, tell: Callable[[str], None]) -> None:
 
 
 def _wait_until_ready(told: Run, child: "subprocess.Popen[bytes]", tell: Callable[[str], None]) -> None:
+    """Tell how the start goes; an instance's last output only where the start fails."""
+    printed: dict[str, list[str]] = {}
     for message in _messages(child):
         if message["event"] == "ready":
             return
         if message["event"] == "failed":
             child.wait()
-            remedy = "What it printed stands above and in `invoke logs`; mend that and start again"
+            for name, lines in printed.items():
+                for line in lines:
+                    tell(f"{name} | {line}")
+            remedy = "What it printed last stands above, all of it in `invoke logs`; mend that and start again"
             raise ServiceError(Fault(shown(told.folder), str(message["reason"]), remedy))
+        if message["event"] == "said":
+            tell(str(message["text"]))
+            continue
         why, *output = message["why"].splitlines() or [""]
         tell(f"{message['instance']} > {message['state']}{f': {why}' if why else ''}")
-        for line in output:
-            tell(f"{message['instance']} | {line}")
+        if output:
+            printed[message["instance"]] = output
     log = shown(told.state / "emulator.log")
     raise ServiceError(Fault(shown(told.folder), f"the emulator ended with code {child.wait()}", f"See {log}"))
 

@@ -19,6 +19,8 @@ from emulator.supervisor import Life
 
 GRACE = 30.0
 """Seconds between the request to end and the kill."""
+PATIENCE = 2.0
+"""Seconds of this that are waited in silence."""
 
 
 @dataclass
@@ -60,9 +62,9 @@ class Fabric:
     async def run(self) -> None:
         """Live until told to stop; on return no process of any instance is left."""
         run = self._run
-        self.public = await public.open_all(run.service, run.roles, self._ready_addresses, self._console.say)
+        self.public = await public.open_all(run.service, run.roles, self._ready_addresses, self._say)
         for endpoint in self.public:
-            self._console.say(f"{endpoint.name} is at {endpoint.url}")
+            self._say(f"{endpoint.name} is at {endpoint.url}")
         async with asyncio.TaskGroup() as group:
             lives = [group.create_task(self._live(member)) for member in self.members]
             await self._stopping.wait()
@@ -71,10 +73,15 @@ class Fabric:
                 self._end(member)
             ended = group.create_task(_all(lives))
             hurry = group.create_task(self._hurry.wait())
-            await asyncio.wait({ended, hurry}, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({ended, hurry}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                late = ", ".join(member.name for member in self.members if member.processes)
+                self._console.say(f"waiting up to {GRACE:.0f} s for {late}; Ctrl-C once more kills at once")
+                rest = GRACE - PATIENCE
+                await asyncio.wait({ended, hurry}, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
             hurry.cancel()
-            for one in (one for member in self.members for one in member.processes):
-                one.kill()
+            for member in self.members:
+                self._kill(member)
         for endpoint in self.public:
             endpoint.server.close()
 
@@ -86,7 +93,7 @@ class Fabric:
             if self._stopping.is_set():
                 break
             delay = member.life.exited(time.monotonic(), exit_code, reason)
-            self._tell(member, reason)
+            self._tell(member, _remark(member, exit_code, reason, delay))
             if self._run.detached and member.life.failed and not self._up:
                 self.failure = f"{member.name} ended {member.life.exits_before_ready} times before it was Ready"
                 self.stop()
@@ -177,6 +184,17 @@ class Fabric:
         for one in member.processes:
             one.terminate()
 
+    def _kill(self, member: Member) -> None:
+        if member.processes:
+            self._console.state(member.name, "did not end when asked, so it is killed")
+        for one in member.processes:
+            one.kill()
+
+    def _say(self, text: str) -> None:
+        self._console.say(text)
+        if self._run.detached and not self._up:
+            report(event="said", text=text)
+
     def _tell(self, member: Member, why: str = "") -> None:
         # The console has shown the output that stands in the further lines of a reason.
         self._console.state(member.name, member.life.state, why.partition("\n")[0])
@@ -189,6 +207,14 @@ class Fabric:
             for member in self.members
             if member.launch.instance.role == role and member.life.state == "Ready"
         ]
+
+
+def _remark(member: Member, exit_code: int, reason: str, delay: float) -> str:
+    """Why the instance ended and when it starts again, then the last lines that it printed."""
+    first, *tail = reason.split("\n")
+    if not exit_code and member.launch.site is None:
+        first += " (a worker's program is expected to run on)"
+    return "\n".join([f"{first}; starts again {f'in {delay:g} s' if delay else 'at once'}", *tail])
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> bool:

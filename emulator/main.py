@@ -75,3 +75,5 @@ def _on_signals(stop: Callable[[], None]) -> None:
             loop.add_signal_handler(number, stop)
         else:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+    if os.name == "posix":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # emulator.client blocked it

@@ -12,6 +12,7 @@ FILE = "requirements.txt"
 _INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)")
 _UNREACHABLE = re.compile(r"Failed to fetch|error sending request|dns error|network was disabled|client error", re.I)
 _NOT_FOUND = re.compile(r"Because (\S+) was not found in the (?:package registry|cache)")
+_UNREADABLE = re.compile(r"Couldn't parse requirement in `[^`]*` at position (\d+)\s*(?:cause: |: )?(.*)")
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -37,16 +38,26 @@ def files(path: Path) -> list[Path]:
 
 
 def refusal(path: Path, message: str) -> Fault:
-    """Turn uv's words into a fault: the network first, then a name nobody knows, then its own explanation."""
-    missing = _NOT_FOUND.search(message)
+    """Turn uv's words into a fault: the network, a name nobody knows, a line it cannot read, else its explanation."""
     if _UNREACHABLE.search(message):
         wrong = "the package index cannot be reached, and the local store lacks what is asked for"
         return fault(path, None, wrong, "Connect to the network once, or check pip's index settings")
-    if missing:
+    if missing := _NOT_FOUND.search(message):
         wrong = f"no index has a package '{missing[1]}'"
         return fault(path, missing[1], wrong, "Correct the name, or add the index that has it")
-    reason = " ".join(message.split()).removeprefix("error: ").rstrip(".")
-    return fault(path, None, f"it cannot be installed: {reason}", "Change what conflicts")
+    if unreadable := _UNREADABLE.search(message):
+        line = path.read_text("utf-8", "replace").count("\n", 0, int(unreadable[1])) + 1
+        return Fault(f"{shown(path)}:{line}", f"it is no requirement: {unreadable[2]}", "Write it as name==1.0")
+    reason = re.sub(r"\s*\n\s*cause:", ":", message.strip().removeprefix("error: "))
+    mentioned = next((name for name in _names(path) if re.search(rf"\b{re.escape(name)}\b", reason)), None)
+    remedy = "Change the versions that it names"
+    return fault(path, mentioned, f"it cannot be installed: {' '.join(reason.split()).rstrip('.')}", remedy)
+
+
+def _names(path: Path) -> list[str]:
+    """The packages that the lines of a file name, as written."""
+    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    return [match[1] for line in lines if (match := _NAME.match(line.lstrip("\ufeff")))]
 
 
 def _line_of(path: Path, package: str) -> int | None:

@@ -85,4 +85,4 @@ def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
 def _check_name(noun: str, name: str) -> None:
     if not definition.ROLE_NAME.fullmatch(name):
         wrong = f"'{name}' cannot be the name of {noun}"
-        raise ServiceError(Fault("NAME", wrong, "Use letters, digits, '.', '_' and '-', and begin with a letter"))
+        raise ServiceError(Fault("NAME", wrong, "Use letters, digits, '_', '.' and '-', the last two not first"))

@@ -27,7 +27,10 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
             from cloudservice.errors import ServiceError
 
             try:
-                function(*args, **kwargs)
+                if kwargs.get("name") in {"--help", "-h"}:  # where a command wants a name, Invoke takes it for that
+                    _show_help(function.__name__)
+                else:
+                    function(*args, **kwargs)
             except ServiceError as error:
                 raise Exit(str(error), code=1) from None
             except KeyboardInterrupt:
@@ -47,6 +50,12 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
     return made
 
 
+def _show_help(function_name: str) -> None:
+    from rolepack.program import program
+
+    program().run(["rolepack", "--help", function_name.replace("_", "-")], exit=False)
+
+
 def service_folder(given: str | None) -> Path:
     """The folder of `--service`, or the nearest one upwards that holds a definition."""
     from cloudservice import folder
@@ -57,7 +66,7 @@ def service_folder(given: str | None) -> Path:
     place = Path(given).resolve()
     if not (place / folder.DEFINITION).is_file():
         wrong = f"there is no {folder.DEFINITION} in it"
-        raise ServiceError(Fault(given, wrong, "Name a service's folder, or make one with `invoke new-service NAME`"))
+        raise ServiceError(Fault(given, wrong, "Name a service's folder, or make one with `rolepack new-service NAME`"))
     return place
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     iterable=["role"],
     help={
         "service": SERVICE,
-        "configuration": CONFIGURATION,
+        "configuration": f"{CONFIGURATION} Default: Local.",
         "role": "Run only this role; repeatable.",
         "detach": "Return when every instance is Ready, or fail with the reason.",
     },
@@ -47,8 +47,6 @@ def emulate(
         raise Exit(code=client.run_here(told))
     client.run_detached(told, say)
     now = client.status(root)
-    for name, url in now["endpoints"].items():
-        say(f"{name} is at {url}")
     say(f"{counted(now['instances'], 'instance')} Ready. Next: invoke status, invoke logs, invoke stop")
 
 

@@ -1,5 +1,6 @@
 """invoke new-service, invoke new-role: services and roles that run without an edit."""
 
+import shlex
 from pathlib import Path
 
 from invoke import Context
@@ -14,14 +15,14 @@ from rolepack.command import SERVICE, command, say, service_folder
 def new_service(_context: Context, name: str, service: str | None = None) -> None:
     """Make the folder of a new service: definition, Local and Cloud configuration, tasks.py.
 
-    Example: invoke new-service shop
+    Example: rolepack new-service shop
     """
     from cloudservice.files import shown
     from packager import scaffold
 
     root = Path(service or name)
     scaffold.new_service(root, name)
-    say(f"Made service '{name}' in {shown(root)}/. Next: cd {shown(root)}; invoke new-role web --kind web")
+    say(f"Made service '{name}' in {shown(root)}/. Next: cd {shlex.quote(shown(root))}; invoke new-role web --kind web")
 
 
 @command(

@@ -10,10 +10,10 @@ from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, counted, 
 @command(
     help={
         "service": SERVICE,
-        "configuration": f"{CONFIGURATION} It is checked and copied beside the bundle.",
+        "configuration": f"{CONFIGURATION} It is checked and copied beside the bundle. Default: Cloud.",
         "target": "Platform that the wheels must fit: win_amd64, win_arm64, manylinux_2_28_x86_64, "
-        "manylinux_2_28_aarch64, host.",
-        "python": "CPython version that the wheels must fit, 3.12 or 3.12.10.",
+        "manylinux_2_28_aarch64, host. Default: win_amd64.",
+        "python": "CPython version that the wheels must fit, 3.12 or 3.12.10. Default: 3.12.",
         "output": "The file to make (default: dist/SERVICE.cspkg in the service's folder).",
         "json": AS_JSON,
     },

@@ -7,6 +7,11 @@ from invoke import Program
 from rolepack import namespace
 
 
+def program() -> Program:
+    """The command line."""
+    return Program(namespace=namespace, name="rolepack", binary="rolepack", version=version("rolepack"))
+
+
 def main() -> None:
     """Run the command line."""
-    Program(namespace=namespace, name="rolepack", binary="rolepack", version=version("rolepack")).run()
+    program().run()

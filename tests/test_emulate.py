@@ -240,10 +240,12 @@ def test_a_program_that_exits_at_once_fails_the_detached_start(service, rolepack
     place = service("exits-at-once")
     done = rolepack("emulate", "--detach", cwd=place)
     assert done.returncode == 1
-    assert done.stdout.count("jobs_IN_0 > Recycling: exit code 3\njobs_IN_0 | bad start\n") == 2
+    assert "jobs_IN_0 > Recycling: exit code 3; starts again at once\n" in done.stdout
+    assert "jobs_IN_0 > Recycling: exit code 3; starts again in 0.1 s\n" in done.stdout
+    assert done.stdout.endswith("jobs_IN_0 | bad start\n")
     assert done.stderr.endswith(
         "jobs_IN_0 ended 2 times before it was Ready. "
-        "What it printed stands above and in `invoke logs`; mend that and start again.\n"
+        "What it printed last stands above, all of it in `invoke logs`; mend that and start again.\n"
     )
     assert rolepack.ok("logs", cwd=place).count("jobs_IN_0 | bad start\n") == 2
     rolepack.refused("status", cwd=place)
@@ -262,7 +264,8 @@ def test_a_failing_startup_task_keeps_the_role_from_starting(service, rolepack):
     place = service("task-fails")
     done = rolepack("emulate", "--detach", cwd=place)
     assert done.returncode == 1
-    assert "Recycling: startup task `python setup.py` failed: exit code 1\njobs_IN_0 | no disk" in done.stdout
+    assert "Recycling: startup task `python setup.py` failed: exit code 1; starts again at once" in done.stdout
+    assert done.stdout.endswith("jobs_IN_0 | no disk\n")
     assert "at work" not in rolepack.ok("logs", cwd=place)
 
 

@@ -21,7 +21,7 @@ FAULTS = {
     "bad-port": "ServiceDefinition.csdef:4: InputEndpoint 'A' has port '70000'. Write a whole number from 1 to 65535.",
     "no-program": "ServiceDefinition.csdef:3: worker role 'jobs' has no program to run. Add Runtime",
     "unknown-endpoint": "ServiceDefinition.csdef:11: there is no endpoint 'Nope' in role 'web'. Name one",
-    "unknown-xpath": "csdef:5: its xpath asks for the endpoint 'Nope', which role 'jobs' does not have. See",
+    "unknown-xpath": "csdef:5: its xpath asks for the endpoint 'Nope', which role 'jobs' does not have. The paths",
     "missing-file": "csdef:6: the command line of role 'jobs' names bin\\ps.cmd, which is not in roles/jobs",
     "other-name": "cscfg:2: serviceName is 'another', but the definition's name is 'other-name'. Make them equal.",
     "two-values": "ServiceDefinition.csdef:5: Variable 'P' needs a value or a RoleInstanceValue. Give it one",

@@ -10,6 +10,7 @@ import functools
 import importlib
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -148,6 +149,8 @@ class _Counted:
 
 def load(options: argparse.Namespace) -> Application:
     """The site's application, ready to be served; where it fails, the process ends and says why."""
+    # granian's worker is deaf until it serves; without this a stop while the application loads would be lost.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     settings = app_settings(Path.cwd())
     os.environ.update(settings)
     extend_path(settings)

@@ -30,6 +30,6 @@ def picture() -> Response:
     """Pass on a picture of any renderer that there is."""
     renderer = random.choice(role_environment()["roles"]["renderer"]["instances"])
     endpoint = renderer["endpoints"]["Render"]
-    seed = request.args.get("seed", 0, type=int)
+    seed = abs(request.args.get("seed", 0, type=int))
     with urlopen(f"http://{endpoint['address']}:{endpoint['port']}/{seed}.png", timeout=10) as answer:
         return Response(answer.read(), mimetype="image/png")
