@@ -3,7 +3,6 @@
 .venv/bin/python benchmarks/start.py
 """
 
-import json
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,9 @@ from pathlib import Path
 
 from interleaved import compare
 
-ROOT = Path(__file__).parent.parent
+from emulator.run import Run, Runtime, write
+from packager import environment
+
 BIN = Path(sys.executable).parent
 APP = b"""
 def app(environ, start_response):
@@ -58,10 +59,12 @@ def main() -> None:
         definition.write_text((text[:begin] + text[end:]).replace('port="80"', 'port="18080"'))
         subprocess.run([BIN / "rolepack", "emulate", "--detach"], cwd=place, check=True)
         subprocess.run([BIN / "rolepack", "stop"], cwd=place, check=True)
-        run = place / ".rolepack/emulator/run.json"
-        told = json.loads(run.read_text())
-        run.write_text(json.dumps({**told, "detached": False}))
-        python, kit = told["runtimes"]["web"]["python"], told["runtimes"]["web"]["kit"]
+        python = next((place / ".rolepack/environments/web").glob("*/bin/python"))
+        kit = environment.runtime_kit(python, lambda *_: None)
+        service = folder.load(place, "Local")
+        runtimes = {"web": Runtime(python, kit)}
+        sites = {"web": folder.site_folders(place, service.role("web"))}
+        told = Run(place, service, ("web",), {"web": role}, sites, runtimes, detached=False)
         bare = [python, "-m", "granian", "--interface", "wsgi", "--port", "18081", "--no-log", "app:app"]
         environ = f"PYTHONPATH={kit}"
         (role / "Procfile").write_text(f"web: {environ} {' '.join(bare)}\n")
@@ -77,7 +80,7 @@ def main() -> None:
             {
                 "bare granian": lambda: until_answer(["env", environ, *bare], role, bare_url),
                 "python -m emulator": lambda: until_answer(
-                    [sys.executable, "-P", "-m", "emulator", str(run)], place, url
+                    [sys.executable, "-P", "-m", "emulator", str(write(told))], place, url
                 ),
                 "invoke emulate": lambda: until_answer([str(BIN / "invoke"), "emulate"], place, url),
                 "honcho start": lambda: until_answer([str(peer / "bin/honcho"), "start"], role, bare_url),

@@ -57,7 +57,7 @@ def _role(read: Document, element: Element) -> RoleConfiguration:
 def _instances(read: Document, role: Element, count: Element | None) -> int:
     """The instance count; faults name the role, since an Instances element has no name."""
     text = None if count is None else count.get("count")
-    if text is not None and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_INSTANCES:
+    if text is not None and document.is_number(text) and 1 <= int(text) <= _MAX_INSTANCES:
         return int(text)
     if count is not None:
         wrong = f"{read.label(role)} has Instances count '{text or ''}'"

@@ -1,17 +1,14 @@
 """ServiceDefinition.csdef: read into roles, with every fault of the file noted."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudservice import document, xpath
+from cloudservice import document, names, xpath
 from cloudservice.document import Document, Element
 from cloudservice.service import Endpoint, EndpointKind, Kind, LocalStorage, Role, Site, Task, TaskType, Variable
 
 NAMESPACE = "http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceDefinition"
-ROLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?<![.])")
-"""A role's name is also a folder, a part of file names and a key, on Windows and elsewhere."""
 _PORTS = range(1, 65536)
 _PROTOCOLS = ("http", "https", "tcp", "udp")
 _ENDPOINTS: dict[str, EndpointKind] = {
@@ -39,6 +36,7 @@ def load(path: Path) -> Definition:
     roles = tuple(_role(read, element) for element in elements)
     if not roles:
         read.fault(read.root, "the service has no role", "Add one with `invoke new-role NAME --kind web`")
+    _check_name(read, read.root, "a service")
     _unique(read, elements, "role")
     _unique_ports(read, elements)
     return Definition(
@@ -57,9 +55,7 @@ def _role_tags() -> set[str]:
 def _role(read: Document, element: Element) -> Role:
     kind: Kind = "web" if element.tag == f"{{{NAMESPACE}}}WebRole" else "worker"
     name = read.attribute(element, "name")
-    if name and not ROLE_NAME.fullmatch(name):
-        wrong = f"'{name}' cannot be a role's name"
-        read.fault(element, wrong, "Use letters, digits, '_', '.' and '-', the last two not first")
+    _check_name(read, element, "a role")
     entry = read.child(element, "Runtime/EntryPoint/ProgramEntryPoint")
     role = Role(
         name=name,
@@ -85,10 +81,10 @@ def _check_role(read: Document, element: Element, role: Role) -> None:
         read.fault(element, f"worker role '{role.name}' has no program to run", remedy)
     if role.kind == "web" and role.entry_point:
         read.fault(element, f"web role '{role.name}' has a ProgramEntryPoint", "Only a worker role may have one")
-    names = {endpoint.name for endpoint in role.endpoints}
+    endpoints = {endpoint.name for endpoint in role.endpoints}
     for binding in read.children(element, "Sites/Site/Bindings/Binding"):
         endpoint = binding.get("endpointName", "")
-        if endpoint and endpoint not in names:
+        if endpoint and endpoint not in endpoints:
             read.fault(binding, f"there is no endpoint '{endpoint}' in role '{role.name}'", "Name one of its endpoints")
     for value in element.iter(f"{{{NAMESPACE}}}RoleInstanceValue"):
         unknown = xpath.missing(value.get("xpath", ""), role)
@@ -124,6 +120,7 @@ def _fixed_port(read: Document, element: Element) -> int | None:
 def _local_storage(read: Document, role: Element) -> Iterable[LocalStorage]:
     elements = list(read.children(role, "LocalResources/LocalStorage"))
     for element in elements:
+        _check_name(read, element, "a local store")
         size = read.number(element, "sizeInMB", range(1, 2**31), 100)
         clean = read.boolean(element, "cleanOnRoleRecycle", default=True)
         yield LocalStorage(read.attribute(element, "name"), size or 100, clean)
@@ -148,6 +145,8 @@ def _variables(read: Document, environment: Element | None) -> tuple[Variable, .
         value = read.child(element, "RoleInstanceValue")
         if (value is None) == (element.get("value") is None):
             read.fault(element, f"{read.label(element)} needs a value or a RoleInstanceValue", "Give it one of the two")
+        if "=" in element.get("name", ""):
+            read.fault(element, "no environment variable can have '=' in its name", "Remove it from the name")
         expression = None if value is None else read.attribute(value, "xpath")
         variables.append(Variable(read.attribute(element, "name"), element.get("value"), expression))
     return tuple(variables)
@@ -159,6 +158,13 @@ def _sites(read: Document, role: Element) -> Iterable[Site]:
             read.attribute(binding, "endpointName") for binding in read.children(element, "Bindings/Binding")
         )
         yield Site(read.attribute(element, "name"), element.get("physicalDirectory"), bindings)
+
+
+def _check_name(read: Document, element: Element, noun: str) -> None:
+    """Services, roles and stores give their names to files and folders; a missing name is another fault."""
+    name = element.get("name", "")
+    if name and not names.is_name(name):
+        read.fault(element, f"'{name}' cannot be the name of {noun}", names.RULE)
 
 
 def _names(read: Document, role: Element, path: str) -> tuple[str, ...]:

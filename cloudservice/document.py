@@ -1,5 +1,6 @@
 """An untrusted XML file as a tree whose every fault is gathered with its line."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class Document:
         text = element.get(name)
         if text is None and default is not None:
             return default
-        if text is not None and text.strip().isascii() and text.strip().isdigit() and int(text) in limits:
+        if text is not None and is_number(text) and int(text) in limits:
             return int(text)
         span = f"Write a whole number from {limits.start} to {limits.stop - 1}"
         self.fault(element, f"{self.label(element)} has {name} {_quoted(text)}", span)
@@ -80,6 +81,11 @@ class Document:
         words = {"WebRole": "role", "WorkerRole": "role", "Role": "role"}
         name = element.get("name")
         return f"{words.get(local, local)} '{name}'" if name else local
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a whole number of a sane length; int() alone takes much more, and refuses thousands of digits."""
+    return bool(re.fullmatch(r"\s*[0-9]{1,9}\s*", text))
 
 
 def local_name(element: Element) -> str:

@@ -4,20 +4,24 @@ import codecs
 import re
 from xml.parsers import expat
 
+_PREFIXED = re.compile(rb"<[^\s/>:]+:")
 _EMPTY_TAG = re.compile(rb"""<([^\s/>]+)((?:[^"'>]|"[^"]*"|'[^']*')*?)\s*/>""")
 
 
-def append_to_root(content: bytes, fragment: str) -> bytes:
+def append_to_root(content: bytes, fragment: str, namespace: str) -> bytes:
     r"""The file with an XML fragment put before the end of its root element.
 
     `content` must be a document that has been read and found well-formed. `fragment` is ASCII lines ended by `\n`,
-    indented as they should stand; it takes on the encoding and the line ends of the file.
+    indented as they should stand; it takes on the encoding and the line ends of the file. Its first element says
+    `namespace` itself where the root has a prefix, so that it is in it in any case.
     """
     encoding = _encoding(content)
     text = content.decode(encoding).encode()
     newline = b"\r\n" if b"\r\n" in text else b"\n"
-    lines = fragment.encode().replace(b"\n", newline)
     start, end = _root(text)
+    if _PREFIXED.match(text, start):
+        fragment = re.sub(r"(<[\w.-]+)", rf'\1 xmlns="{namespace}"', fragment, count=1)
+    lines = fragment.encode().replace(b"\n", newline)
     empty = _EMPTY_TAG.match(text, start)
     if empty:
         tag = b"<" + empty[1] + empty[2] + b">" + newline + lines + b"</" + empty[1] + b">"

@@ -1,11 +1,20 @@
 """Files that appear whole or not at all."""
 
+import contextlib
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+"""Read once: to read it is to change it, for every thread."""
+_ABANDONED = 3600.0
+"""Seconds after which a temporary file belongs to a process that was killed."""
 
 
 @contextmanager
@@ -15,6 +24,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     The rename is atomic on one file system, so a reader or a kill sees the old file or the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -43,11 +53,16 @@ def shown(path: Path) -> str:
     return str(path.absolute()) if relative == "." else relative
 
 
+def _remove_abandoned(path: Path) -> None:
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
+
+
 def _mode(path: Path) -> int:
     """The mode of the file that is replaced, else what the umask leaves of rw-rw-rw-."""
     try:
         return path.stat().st_mode & 0o777
     except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
+        return 0o666 & ~_UMASK

@@ -6,9 +6,10 @@ from pathlib import Path
 from cloudservice import commandline, configuration, definition
 from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
+from cloudservice.document import Document, Element
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from cloudservice.service import Role, Service, Site
+from cloudservice.service import Role, Service
 
 DEFINITION = "ServiceDefinition.csdef"
 _PLUGIN = "Microsoft.WindowsAzure.Plugins."
@@ -29,16 +30,19 @@ def role_folder(folder: Path, role: str) -> Path:
     return folder / "roles" / role
 
 
-def physical_directory(folder: Path, site: Site) -> Path:
-    """The folder of a site that has a physicalDirectory, which is relative to the definition."""
-    return (folder / (site.physical_directory or "").replace("\\", "/")).resolve()
+def site_folders(folder: Path, role: Role) -> dict[str, Path]:
+    """The folder of each site by its name; without a physicalDirectory it is the role's folder."""
+    return {
+        site.name: physical_directory(folder, site.physical_directory)
+        if site.physical_directory is not None
+        else role_folder(folder, role.name)
+        for site in role.sites
+    }
 
 
-def site_folder(folder: Path, role: Role) -> Path:
-    """The root of a web role's first site; without a physicalDirectory it is the role's folder."""
-    if role.sites and role.sites[0].physical_directory is not None:
-        return physical_directory(folder, role.sites[0])
-    return role_folder(folder, role.name)
+def physical_directory(folder: Path, written: str) -> Path:
+    """The folder that a site's physicalDirectory means, relative to the definition."""
+    return (folder / written.replace("\\", "/")).resolve()
 
 
 def configuration_file(folder: Path, name: str) -> Path:
@@ -107,6 +111,8 @@ def _check_folders(folder: Path, defined: Definition) -> None:
             wrong = f"role '{role.name}' has no folder {shown(root)}"
             read.fault(element, wrong, "Create it, or remove the role from the definition")
             continue
+        for site in read.children(element, "Sites/Site"):
+            _check_site(folder, read, site)
         base = root / "bin" if role.kind == "web" else root
         commands = [(task, task.get("commandLine", ""), base) for task in read.children(element, "Startup/Task")]
         for entry in read.children(element, "Runtime/EntryPoint/ProgramEntryPoint"):
@@ -117,6 +123,20 @@ def _check_folders(folder: Path, defined: Definition) -> None:
                 read.fault(where, wrong, "Add the file (is bin/ git-ignored?), or correct the command line")
 
 
+def _check_site(folder: Path, read: Document, site: Element) -> None:
+    """A site's folder exists, beside the service or in it, and does not hold the service itself."""
+    written = site.get("physicalDirectory")
+    if written is None:
+        return
+    place = physical_directory(folder, written)
+    if not place.is_dir():
+        wrong = f"{read.label(site)} has the physicalDirectory '{written}', which is no folder"
+        read.fault(site, wrong, "Create it, or correct the path; it is relative to the definition")
+    elif folder.resolve().is_relative_to(place) or not place.is_relative_to(folder.resolve().parent):
+        wrong = f"{read.label(site)} has the physicalDirectory '{written}', which is not in or beside the service"
+        read.fault(site, wrong, "Put the site's files in a folder of their own there")
+
+
 def _check_pair(defined: Definition, configured: Configuration) -> None:
     """The rules that join a definition with a configuration."""
     read = configured.document
@@ -124,11 +144,11 @@ def _check_pair(defined: Definition, configured: Configuration) -> None:
         wrong = f"serviceName is '{configured.service_name}', but the definition's name is '{defined.name}'"
         read.fault(read.root, wrong, "Make them equal")
     for role in defined.roles:
-        if role.name not in configured.roles:
+        if role.name and role.name not in configured.roles:
             wrong = f"role '{role.name}' of the definition is missing"
             read.fault(read.root, wrong, f'Add <Role name="{role.name}"><Instances count="1" /></Role>')
-            continue
-        _check_settings(configured, role)
+        elif role.name:
+            _check_settings(configured, role)
     for name in configured.roles.keys() - {role.name for role in defined.roles}:
         wrong = f"role '{name}' is not in the definition"
         read.fault(configured.elements[name], wrong, "Remove it here, or define it")

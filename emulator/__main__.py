@@ -3,8 +3,11 @@
 import sys
 from pathlib import Path
 
-from emulator import lock
+from cloudservice import lock
 from emulator.guard import guarded
+
+_PATIENCE = 3.0
+"""Seconds to wait for the lock: the guard of a killed emulator keeps it while it clears up."""
 
 
 def _emulate(path: Path) -> int:
@@ -15,7 +18,7 @@ def _emulate(path: Path) -> int:
 
 def _main(path: Path) -> int:
     # Taken before the guard splits off, so that the lock is free only when the guard has cleared up too.
-    held = lock.take(path.parent)
+    held = lock.take(path.parent / "lock", _PATIENCE)
     if held is None:
         from emulator.main import refuse_second
 

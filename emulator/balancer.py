@@ -17,29 +17,40 @@ _UNAVAILABLE = (
 )
 
 
-async def serve(address: str, port: int, ready: Ready, http: bool) -> asyncio.Server:
-    """Listen on a port and pass each connection on; OSError if the port is taken.
+class Balancer:
+    """One public port."""
 
-    Without a Ready instance an HTTP client gets a 503, any other is hung up on.
-    """
-    return await asyncio.start_server(_Balancer(ready, http).connected, address, port)
-
-
-class _Balancer:
     def __init__(self, ready: Ready, http: bool) -> None:
         self._ready = ready
         self._http = http
         self._turn = 0
         self._connections: set[asyncio.Task[None] | None] = set()
+        self._server: asyncio.Server | None = None
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client to its end."""
+    async def open(self, address: str, port: int) -> int:
+        """Listen on a port, 0 for any, and return it; OSError if it is taken."""
+        self._server = await asyncio.start_server(self._connected, address, port)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Hang up on everyone and stop listening."""
+        if self._server:
+            self._server.close()
+        ended = [task for task in self._connections if task]
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client to its end. Without a Ready instance it gets a 503 if it speaks HTTP, else nothing."""
         task = asyncio.current_task()
         self._connections.add(task)  # the loop itself holds a task only weakly
         self._turn += 1
         try:
             with contextlib.closing(writer):
                 await self._pass_on(reader, writer)
+        except asyncio.CancelledError:
+            pass  # close() wants it; asyncio's own callback would print a traceback
         finally:
             self._connections.discard(task)
 

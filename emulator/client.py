@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
+from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from emulator import control, lock, run
+from emulator import control, run
 from emulator.run import Run
 
 _STOP_LIMIT = 60.0
@@ -20,34 +21,40 @@ _STOP_LIMIT = 60.0
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """What the running emulator of the service in `folder` says; ServiceError if none runs."""
-    answer = control.ask(run.state_folder(folder), "status")
-    if answer is None:
-        remedy = "Start one with `invoke emulate` or `invoke emulate --detach`"
-        raise ServiceError(Fault(shown(folder), "no emulator of this service is running", remedy))
-    return dict(answer)
+    """What the running emulator of the service in `folder` says; ServiceError if none runs or it does not answer."""
+    return _ask(folder, "status")
 
 
 def must_not_run(folder: Path) -> None:
     """ServiceError if an emulator of the service in `folder` runs already."""
-    answer = control.ask(run.state_folder(folder), "status")
-    if answer is not None:
+    if control.ask(run.state_folder(folder), "status") is not None:
+        answer = status(folder)
         wrong = f"an emulator of this service runs already (process {answer['emulator']['pid']})"
         raise ServiceError(Fault(shown(folder), wrong, "Stop it with `invoke stop`, or look at `invoke status`"))
 
 
 def stop(folder: Path) -> dict[str, Any]:
     """Stop the running emulator, wait until it is gone, and return what it last said."""
-    last = status(folder)
-    state = run.state_folder(folder)
-    control.ask(state, "stop")
+    last = _ask(folder, "stop")
     limit = time.monotonic() + _STOP_LIMIT
-    while not lock.is_free(state):
+    while not lock.is_free(run.lock_file(run.state_folder(folder))):
         if time.monotonic() > limit:
             wrong = f"the emulator (process {last['emulator']['pid']}) has not stopped in {_STOP_LIMIT:.0f} s"
             raise ServiceError(Fault(shown(folder), wrong, "End that process"))
         time.sleep(0.02)
     return last
+
+
+def _ask(folder: Path, wish: str) -> dict[str, Any]:
+    state = run.state_folder(folder)
+    answer = control.ask(state, wish)
+    if answer is not None:
+        return dict(answer)
+    if state.is_dir() and not lock.is_free(run.lock_file(state)):
+        wrong = "an emulator of this service is running, but does not answer"
+        raise ServiceError(Fault(shown(folder), wrong, "It may be starting, ending or very busy: try again"))
+    remedy = "Start one with `invoke emulate` or `invoke emulate --detach`"
+    raise ServiceError(Fault(shown(folder), "no emulator of this service is running", remedy))
 
 
 def run_here(told: Run) -> int:
@@ -90,8 +97,7 @@ def _wait_until_ready(told: Run, child: "subprocess.Popen[bytes]", tell: Callabl
             for name, lines in printed.items():
                 for line in lines:
                     tell(f"{name} | {line}")
-            remedy = "What it printed last stands above, all of it in `invoke logs`; mend that and start again"
-            raise ServiceError(Fault(shown(told.folder), str(message["reason"]), remedy))
+            raise ServiceError(*(Fault(*fault) for fault in message["faults"]))
         if message["event"] == "said":
             tell(str(message["text"]))
             continue

@@ -1,10 +1,14 @@
 """What the emulator says: each state change and each line of output, with the instance's name before it."""
 
+import io
 import json
 import queue
 import sys
 import threading
+from collections.abc import Iterable
 from typing import TextIO
+
+from cloudservice.errors import Fault
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _WAITING = 20_000
@@ -15,6 +19,8 @@ class Console:
     """Prints for people, from a thread of its own."""
 
     def __init__(self, stream: TextIO, width: int) -> None:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a role may print what the console cannot show
         self._stream = stream
         self._width = width
         self._coloured = stream.isatty()
@@ -28,9 +34,11 @@ class Console:
         """A line of the emulator's own."""
         self._put(text)
 
-    def output(self, name: str, line: str) -> None:
-        """A line that an instance printed."""
-        self._put(f"{self._named(name)} | {line}")
+    def output(self, name: str, lines: Iterable[str], left_out: int) -> None:
+        """Lines that an instance printed, and how many before them are left out."""
+        self._lost += left_out
+        for line in lines:
+            self._put(f"{self._named(name)} | {line}")
 
     def state(self, name: str, state: str, why: str = "") -> None:
         """An instance's new state, and why where that says something."""
@@ -61,11 +69,12 @@ class Console:
             self._lost += 1
 
     def _print(self) -> None:
-        while (line := self._lines.get()) is not None:
-            try:
+        try:
+            while (line := self._lines.get()) is not None:
                 print(line, file=self._stream, flush=self._lines.empty())
-            except OSError:  # the reader has gone; the logs go on
-                return
+            self._stream.flush()
+        except OSError:
+            pass  # the reader has gone; the logs go on
 
 
 def report(**message: object) -> None:
@@ -76,9 +85,10 @@ def report(**message: object) -> None:
         sys.stdout = sys.stderr
 
 
-def refuse(reason: str, detached: bool) -> None:
+def refuse(faults: Iterable[Fault], detached: bool) -> None:
     """Say why the emulator ends with a failure."""
     if detached:
-        report(event="failed", reason=reason)
+        report(event="failed", faults=[[fault.where, fault.wrong, fault.remedy] for fault in faults])
     else:
-        print(reason, file=sys.stderr)
+        for fault in faults:
+            print(fault, file=sys.stderr)

@@ -21,6 +21,8 @@ from cloudservice.files import write_whole
 Wish = dict[str, Any]
 _TIMEOUT = 10.0
 _LONGEST_REQUEST = 1 << 16
+_PREFIX = "rolepack-"
+_LONGEST_BASE = 60
 
 
 def control_file(state: Path) -> Path:
@@ -40,10 +42,12 @@ class Listener:
 
     async def open(self) -> None:
         """Listen, and say where."""
+        self._remove_stale()
         where: dict[str, Any] = {"token": self._token}
         if os.name == "posix":
             # Not in the service's folder: the path of a Unix socket may have little more than 100 characters.
-            self._folder = tempfile.mkdtemp(prefix="rolepack-")
+            base = tempfile.gettempdir()
+            self._folder = tempfile.mkdtemp(prefix=_PREFIX, dir=base if len(base) < _LONGEST_BASE else "/tmp")  # noqa: S108
             where["path"] = str(Path(self._folder) / "control.sock")
             self._server = await asyncio.start_unix_server(self._serve, where["path"], limit=_LONGEST_REQUEST)
         else:
@@ -59,6 +63,13 @@ class Listener:
         self._file.unlink(missing_ok=True)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _remove_stale(self) -> None:
+        """Remove the socket's folder of an emulator that was killed; this one holds the service's lock."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            folder = Path(json.loads(self._file.read_text())["path"]).parent
+            if folder.name.startswith(_PREFIX):
+                shutil.rmtree(folder, ignore_errors=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError, OSError):

@@ -14,7 +14,7 @@ from emulator import launch, ports
 from emulator.run import Run
 
 _KEPT = 10
-"""Deployments whose logs and local stores stay; older ones go when a new one begins."""
+"""Deployments whose logs and local stores stay, the new one among them."""
 _DIAGNOSTICS = LocalStorage(launch.DIAGNOSTIC_STORE, 4096, clean_on_role_recycle=False)
 """The packager of the SDK gave this store to every role that did not declare it."""
 
@@ -50,7 +50,7 @@ def lay(run: Run, deployment: Deployment, instance: Instance) -> None:
     root = launch.role_root(run, instance)
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    sites = {site.name: str(run.sites[role.name]) for site in role.sites}
+    sites = {name: str(place) for name, place in run.sites[role.name].items()}
     write_whole(root / "RoleModel.xml", rolemodel.render(role, sites))
     _link(run.sources[role.name], root / "approot")
     for store in deployment.local_resources[instance.name].values():
@@ -69,11 +69,11 @@ def clean(run: Run, deployment: Deployment, instance: Instance) -> None:
 
 
 def forget_old(run: Run) -> None:
-    """Remove what the oldest deployments left, so that the folder does not grow for ever."""
+    """Make room for a new deployment: remove what the oldest ones left."""
     for kind in ("Directory", "temp"):
         folder = run.state / "Resources" / kind
         ids = deployment_ids(folder)
-        for old in ids[: max(0, len(ids) - _KEPT)]:
+        for old in ids[: max(0, len(ids) - _KEPT + 1)]:
             for path in folder.glob(f"{old}.*"):
                 shutil.rmtree(path, ignore_errors=True)
 

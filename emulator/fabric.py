@@ -1,6 +1,7 @@
 """The fabric: brings every instance of a run to life, keeps it there, and ends it. One loop owns all state."""
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import Sequence
@@ -8,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cloudservice.files import write_whole
+from cloudservice.errors import Fault
+from cloudservice.files import shown, write_whole
 from cloudservice.instances import Address, Deployment
 from emulator import deployment, leftovers, process, public, readiness
 from emulator.console import Console, report
@@ -21,6 +23,8 @@ GRACE = 30.0
 """Seconds between the request to end and the kill."""
 PATIENCE = 2.0
 """Seconds of this that are waited in silence."""
+REMINDER = 20.0
+"""Seconds between two words about a start that takes long."""
 
 
 @dataclass
@@ -48,13 +52,18 @@ class Fabric:
         self.started = datetime.now(UTC)
         self.members = [Member(plan(run, deployed, instance)) for instance in deployed.instances]
         self.public: list[public.PublicEndpoint] = []
-        self.failure: str | None = None
+        self.faults: tuple[Fault, ...] = ()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._up = False
+        self._aside: set[asyncio.Task[int]] = set()
 
     def stop(self) -> None:
-        """End every instance; asked twice, without grace."""
+        """End every instance, with its grace."""
+        self._stopping.set()
+
+    def interrupt(self) -> None:
+        """End every instance; asked once more, without grace."""
         if self._stopping.is_set():
             self._hurry.set()
         self._stopping.set()
@@ -66,8 +75,10 @@ class Fabric:
         for endpoint in self.public:
             self._say(f"{endpoint.name} is at {endpoint.url}")
         async with asyncio.TaskGroup() as group:
+            reminder = group.create_task(self._remind())
             lives = [group.create_task(self._live(member)) for member in self.members]
             await self._stopping.wait()
+            reminder.cancel()
             self._console.say("stopping")
             for member in self.members:
                 self._end(member)
@@ -83,7 +94,7 @@ class Fabric:
             for member in self.members:
                 self._kill(member)
         for endpoint in self.public:
-            endpoint.server.close()
+            await endpoint.balancer.close()
 
     async def _live(self, member: Member) -> None:
         """Start, wait for the end, wait a little, start again: until the fabric stops."""
@@ -95,11 +106,13 @@ class Fabric:
             delay = member.life.exited(time.monotonic(), exit_code, reason)
             self._tell(member, _remark(member, exit_code, reason, delay))
             if self._run.detached and member.life.failed and not self._up:
-                self.failure = f"{member.name} ended {member.life.exits_before_ready} times before it was Ready"
+                wrong = f"{member.name} ended {member.life.exits_before_ready} times before it was Ready"
+                remedy = "What it printed last stands above, all of it in `invoke logs`; mend that and start again"
+                self.faults = (Fault(shown(self._run.folder), wrong, remedy),)
                 self.stop()
             await _unless(self._stopping, delay)
             deployment.clean(self._run, self._deployed, member.launch.instance)
-        member.life.stopped(None)
+        member.life.stopped()
         self._tell(member)
 
     async def _one_life(self, member: Member) -> tuple[int, str]:
@@ -136,9 +149,10 @@ class Fabric:
             told["state"] = "Failed"
             return 127, f"startup task `{step.task.command_line}`: {started}"
         if step.task.task_type != "simple":
+            self._aside.add(aside := asyncio.create_task(_await_task(told, started)))
+            aside.add_done_callback(self._aside.discard)
             return None
-        exit_code = await started.wait()
-        told["state"], told["exit_code"] = "Failed" if exit_code else "Done", exit_code
+        exit_code = await _await_task(told, started)
         if not exit_code:
             return None
         first = f"startup task `{step.task.command_line}` failed: {process.ending(exit_code)}"
@@ -149,11 +163,13 @@ class Fabric:
         if self._stopping.is_set():
             return "the emulator is stopping"
         try:
-            started = await process.start(command, lambda line: self._console.output(member.name, line))
+            started = await process.start(command, functools.partial(self._console.output, member.name))
         except OSError as error:
-            return f"{command.argv[0]} cannot be run: {error.strerror}"
+            return f"{error.filename or command.argv[0]} cannot be used: {error.strerror}"
         member.processes.append(started)
-        if self._stopping.is_set():
+        if self._hurry.is_set():
+            started.kill()
+        elif self._stopping.is_set():
             started.terminate()
         return started
 
@@ -173,9 +189,17 @@ class Fabric:
         """End what an ended instance has left: tasks in the background, and processes that went their own way."""
         for one in member.processes:
             one.kill()
-        leftovers.kill(member.launch.program.environ[leftovers.MARK])
+        leftovers.kill(member.launch.mark)
         await asyncio.gather(*(one.wait() for one in member.processes))
         member.processes.clear()
+
+    async def _remind(self) -> None:
+        """Say from time to time what a start still waits for."""
+        while not self._up:
+            await asyncio.sleep(REMINDER)
+            late = [f"{member.name} ({member.life.state})" for member in self.members if member.life.state != "Ready"]
+            if not self._up:
+                self._say(f"still waiting for {', '.join(late)}")
 
     def _end(self, member: Member) -> None:
         if member.processes:
@@ -215,6 +239,13 @@ def _remark(member: Member, exit_code: int, reason: str, delay: float) -> str:
     if not exit_code and member.launch.site is None:
         first += " (a worker's program is expected to run on)"
     return "\n".join([f"{first}; starts again {f'in {delay:g} s' if delay else 'at once'}", *tail])
+
+
+async def _await_task(told: dict[str, Any], started: Process) -> int:
+    """Wait for a startup task and note how it ended."""
+    exit_code = await started.wait()
+    told["state"], told["exit_code"] = "Failed" if exit_code else "Done", exit_code
+    return exit_code
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> bool:

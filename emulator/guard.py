@@ -5,6 +5,7 @@ child, also a grandchild that left its process group. Elsewhere there is no guar
 leaves processes behind: docs/limits.md.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -31,9 +32,12 @@ def guarded(main: Callable[[], int]) -> int:
             os._exit(1)
         return main()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _frame: os.kill(emulator, received))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the emulator itself
+        signal.signal(number, lambda received, _frame: _send(emulator, received))
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # the keys of a console reach the emulator itself
     code = _wait_for(emulator)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     _kill_descendants()
     os._exit(code)  # what the caller has on its stack belongs to the child
 
@@ -51,11 +55,16 @@ def _kill_descendants() -> None:
     """Kill until no child is left; the children of a killed process become the guard's own."""
     while True:
         for pid in _children():
-            os.kill(pid, signal.SIGKILL)
+            _send(pid, signal.SIGKILL)
         try:
             os.wait()
         except ChildProcessError:
             return
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def _children() -> list[int]:

@@ -41,7 +41,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """An instance, its startup tasks, its program, its ROLE_ENVIRONMENT document and where its site answers."""
+    """An instance, its startup tasks, its program, its ROLE_ENVIRONMENT document and where its site answers.
+
+    Every process of the instance inherits `mark` in the variable leftovers.MARK.
+    """
 
     instance: Instance
     steps: tuple[Step, ...]
@@ -49,6 +52,7 @@ class Launch:
     document: Mapping[str, Any]
     document_path: Path
     site: Address | None
+    mark: str
 
 
 def role_root(run: Run, instance: Instance) -> Path:
@@ -68,17 +72,18 @@ def plan(run: Run, deployment: Deployment, instance: Instance) -> Launch:
     environ = _environ(run, deployment, instance)
     shell = _Shell(run, role, role_root(run, instance) / "approot", logs(run, deployment.id, instance))
     site = _site_address(role, deployment, instance)
-    runtime = _resolved(role.environment, document)
+    mark = {leftovers.MARK: str(role_root(run, instance))}
+    runtime = {**_resolved(role.environment, document), **mark}
     if role.kind == "web":
         program = shell.site(site, {**environ, **runtime})
     else:
         program = shell.entry_point({**environ, **runtime})
     steps = tuple(
-        Step(task, shell.command(task.command_line, {**environ, **_resolved(task.environment, document)}))
+        Step(task, shell.command(task.command_line, {**environ, **_resolved(task.environment, document), **mark}))
         for task in role.tasks
     )
     path = Path(environ["ROLE_ENVIRONMENT"])
-    return Launch(instance, steps, program, document, path, site)
+    return Launch(instance, steps, program, document, path, site, mark[leftovers.MARK])
 
 
 def logs(run: Run, deployment: str, instance: Instance) -> Path:
@@ -101,7 +106,7 @@ class _Shell:
         if address is None:
             remedy = "Give it an InputEndpoint with protocol http"
             raise ServiceError(Fault(f"role '{self.role.name}'", "a web role needs an http endpoint", remedy))
-        site = self.run.sites[self.role.name]
+        site = next(iter(self.run.sites[self.role.name].values()), self.run.sources[self.role.name])
         options = ("--kit", str(runtime.kit), "--logs", str(self.logs / "W3SVC1"))
         where = ("--address", address.address, "--port", str(address.port))
         argv = (str(runtime.python), "-u", str(SITE_HOST), *where, *options)
@@ -162,7 +167,7 @@ def _environ(run: Run, deployment: Deployment, instance: Instance) -> dict[str, 
         "PYTHONDONTWRITEBYTECODE": "1",  # a run writes nothing among the sources
         "EMULATED": "true",
         "PYTHON": str(python),
-        leftovers.MARK: str(root),
+        "RoleRoot": str(root),
         "RoleName": instance.role,
         "RoleInstanceID": instance.name,
         "RoleInstanceId": instance.name,

@@ -4,15 +4,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from cloudservice.errors import ServiceError
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.instances import instances
 from emulator import deployment
 from emulator.console import Console, refuse
 from emulator.control import Listener, Wish
 from emulator.fabric import Fabric
-from emulator.run import Run, load
+from emulator.run import Run, take
 from emulator.status import snapshot
 
 _FAILED = 1
@@ -20,28 +20,28 @@ _FAILED = 1
 
 def main(path: Path) -> int:
     """Run what the file says until told to stop; returns the exit code."""
-    told = load(path)
-    width = max((len(name) + len("_IN_0") for name in told.roles), default=0)
-    stream = (told.state / "console.log").open("a", encoding="utf-8") if told.detached else sys.stdout
-    console = Console(stream, width)
+    told = take(path)
+    stream = (told.state / "console.log").open("w", encoding="utf-8") if told.detached else sys.stdout
+    console = Console(stream, max(len(one.name) for one in instances(told.service, told.roles)))
     try:
-        failure = asyncio.run(_serve(told, console))
+        faults = asyncio.run(_serve(told, console))
     except ServiceError as error:
-        failure = str(error)
+        faults = error.faults
     console.close()
-    if failure:
-        refuse(failure, told.detached)
-    return _FAILED if failure else 0
+    if faults:
+        refuse(faults, told.detached)
+    return _FAILED if faults else 0
 
 
 def refuse_second(path: Path) -> int:
     """Say that the service is emulated already; returns the exit code."""
-    told = load(path)
-    refuse(f"{told.folder}: an emulator of this service runs already. Stop it with `invoke stop`.", told.detached)
+    told = take(path)
+    wrong = "an emulator of this service runs already"
+    refuse([Fault(str(told.folder), wrong, "Stop it with `invoke stop`")], told.detached)
     return _FAILED
 
 
-async def _serve(told: Run, console: Console) -> str | None:
+async def _serve(told: Run, console: Console) -> tuple[Fault, ...]:
     """Live until told to stop; returns what failed, if anything did."""
     deployment.forget_old(told)
     deployed = deployment.deploy(told)
@@ -55,25 +55,27 @@ async def _serve(told: Run, console: Console) -> str | None:
         return snapshot(told, deployed, fabric)
 
     listener = Listener(told.state, answer)
-    _on_signals(fabric.stop)
+    _on_signals(fabric)
     await listener.open()
     try:
         await fabric.run()
     finally:
         listener.close()
-    return fabric.failure
+    return fabric.faults
 
 
-def _on_signals(stop: Callable[[], None]) -> None:
+def _on_signals(fabric: Fabric) -> None:
     """A signal only writes down that it came; the loop acts on it."""
     loop = asyncio.get_running_loop()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
         number = getattr(signal, name, None)
+        # Only Ctrl-C may be a second wish: the others can come twice for one, from a group and from the guard.
+        wish = fabric.interrupt if name == "SIGINT" else fabric.stop
         if number is None:
             continue
         if os.name == "posix":
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, wish)
         else:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+            signal.signal(number, lambda *_, wish=wish: loop.call_soon_threadsafe(wish))
     if os.name == "posix":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # emulator.client blocked it

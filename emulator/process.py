@@ -5,24 +5,28 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from emulator.launch import Command
 
 _LONGEST_LINE = 1 << 16
 """Bytes after which a line without an end is shown in pieces; the log gets every byte as it came."""
+_SHOWN = 200
+"""Lines of one read that are shown: a role that prints faster than anyone reads must not keep the loop busy."""
 _TAIL = 20
 _DRAIN = 0.5
 """Seconds that an ended process's output may still take to arrive."""
+
+Show = Callable[[Sequence[str], int], None]
+"""Gets lines of output without their ends, and how many lines before them were left out."""
 
 
 class Process(asyncio.SubprocessProtocol):
     """A running command, leader of its own process group, so that Ctrl-C of the console does not reach it."""
 
-    def __init__(self, command: Command, show: Callable[[str], None]) -> None:
-        command.log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    def __init__(self, log: int, show: Show) -> None:
+        self._log = log
         self._show = show
         self._unfinished = b""
         self._ended = asyncio.get_running_loop().create_future()
@@ -56,11 +60,14 @@ class Process(asyncio.SubprocessProtocol):
         written = memoryview(data)
         while written:
             written = written[os.write(self._log, written) :]
-        *lines, self._unfinished = (self._unfinished + data).split(b"\n")
+        output = self._unfinished + data
+        left_out = max(0, output.count(b"\n") - _SHOWN)
+        *lines, self._unfinished = output.rsplit(b"\n", _SHOWN + 1)
+        if left_out:
+            del lines[0]
         if len(self._unfinished) > _LONGEST_LINE:
             lines, self._unfinished = [*lines, self._unfinished], b""
-        for line in lines:
-            self._line(line)
+        self._lines(lines, left_out)
 
     def process_exited(self) -> None:
         """End what the process left in its group; then its output ends too."""
@@ -73,16 +80,16 @@ class Process(asyncio.SubprocessProtocol):
         del exc
         self._end()
 
-    def _line(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip("\r")
-        self.tail.append(text)
-        self._show(text)
+    def _lines(self, lines: Sequence[bytes], left_out: int = 0) -> None:
+        texts = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
+        self.tail.extend(texts)
+        self._show(texts, left_out)
 
     def _end(self) -> None:
         if self._ended.done():
             return
         if self._unfinished:
-            self._line(self._unfinished)
+            self._lines([self._unfinished])
         transport = cast(asyncio.SubprocessTransport, self._transport)
         self._ended.set_result(transport.get_returncode())
         transport.close()
@@ -94,14 +101,24 @@ class Process(asyncio.SubprocessProtocol):
                 os.killpg(self.pid, number)
             else:
                 cast(asyncio.SubprocessTransport, self._transport).send_signal(number)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
             pass
 
 
-async def start(command: Command, show: Callable[[str], None]) -> Process:
-    """Start a command; OSError if its program cannot be run. `show` gets each line of output without its end."""
+async def start(command: Command, show: Show) -> Process:
+    """Start a command; OSError if its program, folder or log cannot be used."""
+    command.log.parent.mkdir(parents=True, exist_ok=True)
+    log = os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        return await _start(command, log, show)
+    except BaseException:
+        os.close(log)
+        raise
+
+
+async def _start(command: Command, log: int, show: Show) -> Process:
     _, process = await asyncio.get_running_loop().subprocess_exec(
-        lambda: Process(command, show),
+        lambda: Process(log, show),
         *command.argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

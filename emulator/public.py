@@ -1,12 +1,12 @@
 """The public side of a deployment: one port of this machine for each input endpoint."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cloudservice.instances import Address
 from cloudservice.service import Endpoint, Service
-from emulator import balancer, ports
+from emulator import ports
+from emulator.balancer import Balancer
 
 Ready = Callable[[str, str], Sequence[Address]]
 """The addresses of an endpoint (role, endpoint) at the instances that are Ready now."""
@@ -19,7 +19,7 @@ class PublicEndpoint:
 
     name: str
     url: str
-    server: asyncio.Server
+    balancer: Balancer
 
 
 async def open_all(
@@ -42,12 +42,13 @@ async def open_all(
 async def _open(name: str, role: str, endpoint: Endpoint, ready: Ready, say: Callable[[str], None]) -> PublicEndpoint:
     wanted = ports.public(endpoint.port or 0)
     http = endpoint.protocol in {"http", "https"}
+    balancer = Balancer(lambda: ready(role, endpoint.name), http)
     for port in range(wanted, _LAST_PORT + 1):
         try:
-            server = await balancer.serve(ports.LOOPBACK, port, lambda: ready(role, endpoint.name), http)
+            await balancer.open(ports.LOOPBACK, port)
         except OSError:
             continue
         if port != wanted:
             say(f"{name}: port {wanted} is taken, so {port} is used")
-        return PublicEndpoint(name, f"{'http' if http else 'tcp'}://{ports.LOOPBACK}:{port}", server)
+        return PublicEndpoint(name, f"{'http' if http else 'tcp'}://{ports.LOOPBACK}:{port}", balancer)
     raise OSError(f"no port from {wanted} upwards is free")

@@ -1,6 +1,7 @@
 """What an emulator process is told to run, and where it keeps its files."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,16 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A service in its folder, the roles of it to run, and the folders and runtimes of these roles."""
+    """A service in its folder, the roles of it to run, and the folders and runtimes of these roles.
+
+    `sites` has the folder of each site, by role and site.
+    """
 
     folder: Path
     service: Service
     roles: tuple[str, ...]
     sources: Mapping[str, Path]
-    sites: Mapping[str, Path]
+    sites: Mapping[str, Mapping[str, Path]]
     runtimes: Mapping[str, Runtime]
     detached: bool
 
@@ -41,15 +45,22 @@ def state_folder(folder: Path) -> Path:
     return folder / ".rolepack" / "emulator"
 
 
+def lock_file(state: Path) -> Path:
+    """What the one emulator of a service holds locked."""
+    return state / "lock"
+
+
 def write(run: Run) -> Path:
-    """Lay the run down for the process that will read it."""
+    """Lay the run down for the one process that will read it."""
     # Settings may hold secrets, and instances find theirs below this folder.
     run.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = run.state / "run.json"
+    path = run.state / f"run-{os.getpid()}.json"
     write_whole(path, json.dumps(to_plain(run)))
     return path
 
 
-def load(path: Path) -> Run:
-    """Read what `write` wrote."""
-    return from_plain(Run, json.loads(path.read_text(encoding="utf-8")))
+def take(path: Path) -> Run:
+    """Read what `write` wrote, and remove it."""
+    told = from_plain(Run, json.loads(path.read_text(encoding="utf-8")))
+    path.unlink()
+    return told

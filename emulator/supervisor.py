@@ -57,10 +57,9 @@ class Life:
         """It has been told to end."""
         self.state = "Stopping"
 
-    def stopped(self, exit_code: int | None) -> None:
+    def stopped(self) -> None:
         """It has ended because it was told to."""
         self.state, self.pid = "Stopped", None
-        self.exit_code = self.exit_code if exit_code is None else exit_code
 
     @property
     def failed(self) -> bool:

@@ -96,19 +96,29 @@ def write(path: Path, bundle: Bundle, report: Report) -> None:
 def _role_files(root: Path, role: Role, wheelhouse: Wheelhouse) -> Iterable[tuple[PurePosixPath, Part]]:
     """Every file of a role instance's root, with its content."""
     sites = {}
-    for number, site in enumerate(role.sites):
-        sites[site.name] = "approot" if site.physical_directory is None else f"sitesroot\\{number}"
-        if site.physical_directory is not None:
-            yield from _folder_files(PurePosixPath("sitesroot", str(number)), folder.physical_directory(root, site))
+    for number, (site, place) in enumerate(folder.site_folders(root, role).items()):
+        own = place != folder.role_folder(root, role.name)
+        sites[site] = f"sitesroot\\{number}" if own else "approot"
+        if own:
+            yield from _folder_files(PurePosixPath("sitesroot", str(number)), place)
     yield PurePosixPath("RoleModel.xml"), _part(rolemodel.render(role, sites))
     approot = PurePosixPath("approot")
     yield from _folder_files(approot, folder.role_folder(root, role.name))
     if role.name in wheelhouse.roles:
+        _check_own_names(folder.role_folder(root, role.name))
         yield approot / LOCK, _part(wheelhouse.lock(role.name).encode())
         for wheel in wheelhouse.roles[role.name]:
             size = wheel.path.stat().st_size
             part = Part(_content_name(wheel.sha256), wheel.path, wheel.sha256, size, compressed=True)
             yield approot / WHEELHOUSE / wheel.path.name, part
+
+
+def _check_own_names(role: Path) -> None:
+    """What the bundle adds to a role's folder must not be there, in any case."""
+    taken = [path for path in sorted(role.iterdir()) if path.name.lower() in {WHEELHOUSE, LOCK}]
+    if taken:
+        wrong = "the bundle puts its own there"
+        raise ServiceError(*(Fault(shown(path), wrong, "Rename it, or remove it") for path in taken))
 
 
 def _folder_files(place: PurePosixPath, root: Path) -> Iterable[tuple[PurePosixPath, Part]]:

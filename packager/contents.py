@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
+from cloudservice.names import is_reserved
 
 _LEFT_OUT = frozenset(
     (
@@ -15,7 +16,6 @@ _LEFT_OUT = frozenset(
         *(".DS_Store", "Thumbs.db", "desktop.ini"),
     )
 )
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
 _FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]|[ .]$')
 
 
@@ -23,23 +23,33 @@ def files(folder: Path) -> list[tuple[PurePosixPath, Path]]:
     """Every file that belongs to the role, as (path below `folder`, real path), sorted by path.
 
     Left out are version control, caches and virtual environments. Names that Windows cannot hold, two names that
-    differ only in case and links that lead out of the folder are faults, all told at once.
+    differ only in case, links out of the folder and what is no ordinary file are faults, all told at once.
     """
     found = sorted((PurePosixPath(path.relative_to(folder).as_posix()), path) for path in _walk(folder))
     faults: list[Fault] = []
     seen: dict[str, PurePosixPath] = {}
     for name, path in found:
         twin = seen.setdefault(str(name).lower(), name)
-        if any(_RESERVED.fullmatch(part) or _FORBIDDEN.search(part) for part in name.parts):
-            faults.append(Fault(shown(path), "Windows cannot have a file of that name", "Rename it"))
         if twin != name:
             wrong = f"on Windows it is the same file as {shown(folder / twin)}"
             faults.append(Fault(shown(path), wrong, "Rename one of them"))
-        if not path.resolve().is_relative_to(folder.resolve()):
-            faults.append(Fault(shown(path), "it is a link out of the role's folder", "Put the file itself there"))
+        faults += _faults(folder, name, path)
     if faults:
         raise ServiceError(*faults)
     return found
+
+
+def _faults(folder: Path, name: PurePosixPath, path: Path) -> Iterator[Fault]:
+    """What keeps one file out of a bundle."""
+    where = shown(path).encode(errors="backslashreplace").decode()
+    if where != shown(path):
+        yield Fault(where, "its name is not UTF-8", "Rename it")
+    elif any(is_reserved(part) or _FORBIDDEN.search(part) for part in name.parts):
+        yield Fault(where, "Windows cannot have a file of that name", "Rename it")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        yield Fault(where, "it is a link out of the role's folder", "Put the file itself there")
+    elif not path.is_file():
+        yield Fault(where, "it is no ordinary file, or a link that leads to none", "Remove it, or put a file there")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -13,7 +13,9 @@ from pathlib import Path
 import platformdirs
 import uv
 
+from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown
 from packager import index, requirements
 from packager.progress import Report
 from packager.resolve import pinned, resolve, resolve_here
@@ -24,6 +26,9 @@ _SERVERS = ("granian>=2.5,<3", "waitress>=3,<4")
 """For web roles, best first: granian is the fastest; waitress is pure Python and runs on any interpreter."""
 _INSTALL = ("pip", "install", "--quiet", "--compile-bytecode")
 _DEVIATIONS = "deviations.txt"
+_LOCK = ".lock"
+_PATIENCE = 600.0
+"""Seconds that another process may take to make the same environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,25 @@ def prepare(place: Path, asked_by: Path, target: Target, report: Report) -> Envi
     """
     key = _fingerprint(requirements.files(asked_by), [target.platform, target.python, sys.version, sys.base_prefix])
     final = place / key
-    if not final.is_dir():
-        _make(final, asked_by, target, report)
-        for old in place.iterdir():
-            if old != final:
-                shutil.rmtree(old, ignore_errors=True)
+    if not _python(final).exists():
+        held = lock.take(place / _LOCK, _PATIENCE)
+        if held is None:
+            wrong = "another process has been making this environment for too long"
+            raise ServiceError(Fault(shown(place), wrong, "End that process"))
+        with held:
+            _renew(final, asked_by, target, report)
     deviations = (final / _DEVIATIONS).read_text().splitlines()
     return Environment(_python(final), tuple(deviations))
+
+
+def _renew(final: Path, asked_by: Path, target: Target, report: Report) -> None:
+    """Make the environment, unless another process has just done so, and remove what it replaces."""
+    if _python(final).exists():
+        return
+    for old in final.parent.iterdir():
+        if old.name != _LOCK:
+            shutil.rmtree(old, ignore_errors=True)
+    _make(final, asked_by, target, report)
 
 
 def runtime_kit(python: Path, report: Report) -> Path:
@@ -70,7 +87,7 @@ def runtime_kit(python: Path, report: Report) -> Path:
 def _make(final: Path, asked_by: Path, target: Target, report: Report) -> None:
     environ = index.uv_environ()
     report(f"Preparing the environment of {asked_by.parent.name}", 0, 0)
-    interpreter = _interpreter(target.minor)
+    interpreter = _interpreter(target.minor, environ)
     with _part_folder(final) as part:
         _uv(["venv", "--relocatable", "--quiet", "--python", interpreter, part], asked_by, environ)
         here = _version(_python(part))
@@ -101,7 +118,7 @@ def _install(place: Path, asked_by: Path, target: Target, environ: Mapping[str, 
 def _uv(words: Sequence[str | Path], asked_by: Path, environ: Mapping[str, str]) -> None:
     """Run uv; what it says when it fails becomes a fault of `asked_by`."""
     try:
-        run([uv.find_uv_bin(), *words], environ)
+        run([uv.find_uv_bin(), *words], environ, asked_by.parent)
     except ToolError as error:
         raise ServiceError(requirements.refusal(asked_by, str(error))) from None
 
@@ -129,10 +146,10 @@ def _fingerprint(files: Sequence[Path], words: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _interpreter(minor: str) -> str:
+def _interpreter(minor: str, environ: Mapping[str, str]) -> str:
     """The interpreter of that version if this machine has it, else the one that runs this program."""
     try:
-        found = run([uv.find_uv_bin(), "python", "find", "--system", minor], index.uv_environ())
+        found = run([uv.find_uv_bin(), "python", "find", "--system", minor], environ)
     except ToolError:
         return sys.executable
     return found.strip()

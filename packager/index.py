@@ -3,6 +3,8 @@
 import ast
 import os
 import sys
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
 
 from packager.tools import ToolError, run
 
@@ -15,6 +17,7 @@ _NAMES = {
     "default-timeout": "UV_HTTP_TIMEOUT",
     "trusted-host": "UV_INSECURE_HOST",
     "no-index": "UV_NO_INDEX",
+    "proxy": "ALL_PROXY",
 }
 _SEPARATED_BY_COMMA = {"UV_FIND_LINKS"}
 
@@ -34,6 +37,17 @@ def uv_environ() -> dict[str, str]:
         # pip takes the best version of all its indexes; who configured several for pip expects the same here.
         environ.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     return {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+
+
+def credentials(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """User and password by host, from the index addresses: uv leaves them out of what it prints, as it should."""
+    found = {}
+    for key in ("UV_DEFAULT_INDEX", "UV_INDEX"):
+        for url in environ.get(key, "").split():
+            parts = urlsplit(url)
+            if parts.hostname and parts.username is not None:
+                found[parts.hostname] = (unquote(parts.username), unquote(parts.password or ""))
+    return found
 
 
 def _pip_settings() -> dict[str, str]:

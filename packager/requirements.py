@@ -12,6 +12,7 @@ FILE = "requirements.txt"
 _INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)")
 _UNREACHABLE = re.compile(r"Failed to fetch|error sending request|dns error|network was disabled|client error", re.I)
 _NOT_FOUND = re.compile(r"Because (\S+) was not found in the (?:package registry|cache)")
+_UNAUTHORISED = re.compile(r"\b(401|403)\b (?:Unauthorized|Forbidden)")
 _UNREADABLE = re.compile(r"Couldn't parse requirement in `[^`]*` at position (\d+)\s*(?:cause: |: )?(.*)")
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
@@ -31,7 +32,7 @@ def files(path: Path) -> list[Path]:
         if current in found or not current.is_file():
             continue
         found.append(current)
-        for line in current.read_text("utf-8", "replace").splitlines():
+        for line in _text(current).splitlines():
             if match := _INCLUDED.match(line.strip()):
                 waiting.append(current.parent / match[1])
     return found
@@ -42,11 +43,14 @@ def refusal(path: Path, message: str) -> Fault:
     if _UNREACHABLE.search(message):
         wrong = "the package index cannot be reached, and the local store lacks what is asked for"
         return fault(path, None, wrong, "Connect to the network once, or check pip's index settings")
+    if refused := _UNAUTHORISED.search(message):
+        wrong = f"the package index refuses access ({refused[1]})"
+        return fault(path, None, wrong, "Check the credentials in pip's configuration")
     if missing := _NOT_FOUND.search(message):
         wrong = f"no index has a package '{missing[1]}'"
         return fault(path, missing[1], wrong, "Correct the name, or add the index that has it")
     if unreadable := _UNREADABLE.search(message):
-        line = path.read_text("utf-8", "replace").count("\n", 0, int(unreadable[1])) + 1
+        line = _text(path).count("\n", 0, int(unreadable[1])) + 1
         return Fault(f"{shown(path)}:{line}", f"it is no requirement: {unreadable[2]}", "Write it as name==1.0")
     reason = re.sub(r"\s*\n\s*cause:", ":", message.strip().removeprefix("error: "))
     mentioned = next((name for name in _names(path) if re.search(rf"\b{re.escape(name)}\b", reason)), None)
@@ -54,14 +58,19 @@ def refusal(path: Path, message: str) -> Fault:
     return fault(path, mentioned, f"it cannot be installed: {' '.join(reason.split()).rstrip('.')}", remedy)
 
 
+def _text(path: Path) -> str:
+    """What the file says, for finding lines; empty where it is not there."""
+    return path.read_text("utf-8", "replace") if path.is_file() else ""
+
+
 def _names(path: Path) -> list[str]:
     """The packages that the lines of a file name, as written."""
-    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    lines = _text(path).splitlines()
     return [match[1] for line in lines if (match := _NAME.match(line.lstrip("\ufeff")))]
 
 
 def _line_of(path: Path, package: str) -> int | None:
-    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         match = _NAME.match(line.lstrip("\ufeff"))
         if match and canonicalize_name(match[1]) == canonicalize_name(package):
             return number

@@ -16,6 +16,7 @@ from packaging.pylock import (
     PackageVcs,
     PackageWheel,
     Pylock,
+    PylockSelectError,
 )
 
 from cloudservice.errors import Fault, ServiceError
@@ -46,8 +47,12 @@ def resolve(path: Path, target: Target, environ: Mapping[str, str]) -> tuple[Pin
     options = [*target.uv_options(), "--python", sys.executable, "--format", "pylock.toml", "--no-header", "--quiet"]
     printed = compile_requirements(path, options, environ)
     lock = Pylock.from_dict(tomllib.loads(printed))
-    selected = lock.select(environment=target.environment(), tags=target.tags())
     faults: list[Fault] = []
+    try:
+        selected = list(lock.select(environment=target.environment(), tags=target.tags()))
+    except PylockSelectError as error:
+        wrong = f"nothing that {target.label} can run: {error}"
+        raise ServiceError(requirements.fault(path, None, wrong, "Choose other versions")) from None
     pins = [pin for package, file in selected if (pin := _pin(path, package, file, faults))]
     if faults:
         raise ServiceError(*faults)
@@ -57,7 +62,8 @@ def resolve(path: Path, target: Target, environ: Mapping[str, str]) -> tuple[Pin
 def compile_requirements(path: Path, options: Sequence[str], environ: Mapping[str, str]) -> str:
     """What `uv pip compile` prints for a requirements file; its refusal becomes a fault of that file."""
     try:
-        return run([uv.find_uv_bin(), "pip", "compile", path, *options], environ)
+        # Paths in the file are relative to it, not to where the user stands.
+        return run([uv.find_uv_bin(), "pip", "compile", path.name, *options], environ, path.parent)
     except ToolError as error:
         raise ServiceError(requirements.refusal(path, str(error))) from None
 

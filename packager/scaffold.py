@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from cloudservice import definition, edit, folder
+from cloudservice import configuration, definition, edit, folder, names
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
 from cloudservice.service import Kind
@@ -70,12 +70,15 @@ def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
         wrong = f"there is a role '{name}' already"
         raise ServiceError(Fault(shown(definition_path), wrong, "Choose another name"))
     taken = {endpoint.port for role in known.roles for endpoint in role.endpoints if endpoint.kind == "input"}
-    port = next(port for port in (80, *range(8080, 65536)) if port not in taken)
+    port = next(port for port in range(80, 65536) if port not in taken)
     values = {"name": name, "kind": kind, "python": python, "port": port}
     entries = {file.path.name: file.content.decode() for file in render(["entries/both", f"entries/{kind}"], values)}
-    edits = {definition_path: edit.append_to_root(definition_path.read_bytes(), entries["definition.xml"])}
+    entry = entries["definition.xml"]
+    edits = {definition_path: edit.append_to_root(definition_path.read_bytes(), entry, definition.NAMESPACE)}
     for path in configuration_paths:
-        edits[path] = edit.append_to_root(path.read_bytes(), entries["configuration.xml"])
+        configuration.load(path)  # only a well-formed file can be edited
+        entry = entries["configuration.xml"]
+        edits[path] = edit.append_to_root(path.read_bytes(), entry, configuration.NAMESPACE)
     written = write(folder.role_folder(root, name), render(["support", kind], values))
     for path, content in edits.items():
         write_whole(path, content)
@@ -83,6 +86,5 @@ def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
 
 
 def _check_name(noun: str, name: str) -> None:
-    if not definition.ROLE_NAME.fullmatch(name):
-        wrong = f"'{name}' cannot be the name of {noun}"
-        raise ServiceError(Fault("NAME", wrong, "Use letters, digits, '_', '.' and '-', the last two not first"))
+    if not names.is_name(name):
+        raise ServiceError(Fault("NAME", f"'{name}' cannot be the name of {noun}", names.RULE))

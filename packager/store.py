@@ -15,6 +15,7 @@ import requests
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import whole
+from packager import index
 from packager.progress import Report
 from packager.resolve import Pin
 
@@ -53,14 +54,14 @@ def fetch(pins: Sequence[Pin], environ: Mapping[str, str], report: Report) -> di
     local = threading.local()
 
     def get(pin: Pin) -> None:
-        if not hasattr(local, "session"):
-            local.session = _session(environ)
+        if not hasattr(local, "source"):
+            local.source = _Source(environ)
         try:
-            _fetch(local.session, pin, paths[pin])
+            _fetch(local.source, pin, paths[pin])
         except (requests.RequestException, OSError) as error:
             where = f"{pin.name} {pin.version}"
             wrong = f"{pin.filename} cannot be fetched: {_reason(error)}"
-            faults.append(Fault(where, wrong, "Connect to the network and try again"))
+            faults.append(Fault(where, wrong, "Check the network and pip's index settings, then try again"))
         except ServiceError as error:
             faults.extend(error.faults)
 
@@ -80,25 +81,42 @@ def keep(source: Path) -> Path:
     return place
 
 
-def _session(environ: Mapping[str, str]) -> requests.Session:
-    session = requests.Session()
-    session.verify = environ.get("SSL_CERT_FILE") or True
-    return session
+class _Source:
+    """Fetches addresses with keep-alive, as pip's configuration says."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._session = requests.Session()
+        self._certificates = environ.get("SSL_CERT_FILE") or True
+        self._credentials = index.credentials(environ)
+        self._insecure = set(environ.get("UV_INSECURE_HOST", "").split())
+        if "ALL_PROXY" in environ:
+            self._session.proxies = {"all": environ["ALL_PROXY"]}
+
+    def get(self, url: str) -> requests.Response:
+        """The answer, its body not yet read."""
+        parts = urlsplit(url)
+        return self._session.get(
+            url,
+            stream=True,
+            timeout=_TIMEOUT,
+            auth=self._credentials.get(parts.hostname or ""),
+            verify=False if {parts.hostname, parts.netloc} & self._insecure else self._certificates,
+        )
 
 
-def _fetch(session: requests.Session, pin: Pin, path: Path) -> None:
+def _fetch(source: _Source, pin: Pin, path: Path) -> None:
     """Stream one file to its place, checking its hash on the way."""
     digest = hashlib.sha256()
     with whole(path) as file:
         if pin.url.startswith(("http://", "https://")):
-            with session.get(pin.url, stream=True, timeout=_TIMEOUT) as answer:
+            with source.get(pin.url) as answer:
                 answer.raise_for_status()
                 for chunk in answer.iter_content(_CHUNK):
                     digest.update(chunk)
                     file.write(chunk)
         else:
-            with _local_path(pin.url).open("rb") as source:
-                _copy(source, file, digest)
+            with _local_path(pin.url).open("rb") as local:
+                _copy(local, file, digest)
         if digest.hexdigest() != pin.sha256:
             wrong = f"{pin.filename} has the SHA-256 {digest.hexdigest()}, but the index promised {pin.sha256}"
             raise ServiceError(Fault(f"{pin.name} {pin.version}", wrong, "Do not use it; tell the index's owner"))

@@ -9,7 +9,7 @@ class ToolError(Exception):
     """A program that ended with a failure; the text is what it printed to its error output, or its output."""
 
 
-def run(argv: Sequence[str | Path], environ: Mapping[str, str] | None = None) -> str:
+def run(argv: Sequence[str | Path], environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a program without a shell or input and return its output; raise ToolError if it fails."""
     try:
         done = subprocess.run(
@@ -17,6 +17,7 @@ def run(argv: Sequence[str | Path], environ: Mapping[str, str] | None = None) ->
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=environ,
+            cwd=cwd,
             encoding="utf-8",
             errors="replace",
             check=False,

@@ -1,5 +1,18 @@
 """The verbs: `from rolepack import namespace` in a tasks.py gives a service every command."""
 
+import sys
+from pathlib import Path
+
+# Invoke puts the service's folder first on the path, where a folder may be called like one of our packages; once they
+# are imported, their modules are found in them.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+try:
+    import cloudservice  # noqa: F401
+    import emulator  # noqa: F401
+    import packager  # noqa: F401
+finally:
+    del sys.path[0]
+
 from invoke import Collection
 
 from rolepack import check, emulate, new, package

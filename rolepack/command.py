@@ -1,6 +1,7 @@
 """What every command has in common: one way to fail, one way to find the service, one way to print."""
 
 import functools
+import io
 import json
 import os
 import sys
@@ -26,6 +27,8 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
         def shielded(*args: Any, **kwargs: Any) -> None:
             from cloudservice.errors import ServiceError
 
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")  # logs hold what a console may not be able to show
             try:
                 if kwargs.get("name") in {"--help", "-h"}:  # where a command wants a name, Invoke takes it for that
                     _show_help(function.__name__)
@@ -51,9 +54,10 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
 
 
 def _show_help(function_name: str) -> None:
-    from rolepack.program import program
-
-    program().run(["rolepack", "--help", function_name.replace("_", "-")], exit=False)
+    # A fresh start: once Invoke has parsed a command line, its tasks have lost the help of their options.
+    sys.stdout.flush()
+    command_name = function_name.replace("_", "-")
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "rolepack.program", "--help", command_name])
 
 
 def service_folder(given: str | None) -> Path:

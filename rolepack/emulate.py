@@ -152,7 +152,7 @@ def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) ->
         service=loaded,
         roles=roles,
         sources={name: folder.role_folder(root, name) for name in roles},
-        sites={name: folder.site_folder(root, loaded.role(name)) for name in roles},
+        sites={name: folder.site_folders(root, loaded.role(name)) for name in roles},
         runtimes=runtimes,
         detached=detach,
     )

@@ -7,11 +7,10 @@ from invoke import Program
 from rolepack import namespace
 
 
-def program() -> Program:
-    """The command line."""
-    return Program(namespace=namespace, name="rolepack", binary="rolepack", version=version("rolepack"))
-
-
 def main() -> None:
     """Run the command line."""
-    program().run()
+    Program(namespace=namespace, name="rolepack", binary="rolepack", version=version("rolepack")).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -78,11 +78,12 @@ class Rolepack:
         """What `status --json` says."""
         return json.loads(self.ok("status", "--json", cwd=folder))
 
-    def start(self, folder: Path, *words: str) -> subprocess.Popen[str]:
-        """Run `emulate` in the foreground, output to a pipe."""
+    def start(self, folder: Path, *words: str, new_group: bool = False) -> subprocess.Popen[str]:
+        """Run `emulate` in the foreground, output to a pipe; in a process group of its own if a test signals that."""
         self.folders.add(folder)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         argv = self.argv("emulate", *words)
-        return subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(argv, cwd=folder, process_group=0 if new_group else None, text=True, **pipes)
 
     @staticmethod
     def argv(*words: str | Path) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 
 from cloudservice.instances import Address
-from emulator import balancer
+from emulator.balancer import Balancer
 
 
 async def backend(name: bytes) -> tuple[asyncio.Server, Address]:
@@ -17,8 +17,26 @@ async def backend(name: bytes) -> tuple[asyncio.Server, Address]:
     return server, Address("tcp", "127.0.0.1", server.sockets[0].getsockname()[1])
 
 
-async def ask(server: asyncio.Server, text: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+class Public:
+    """A balancer on a free port, closed at the end of a block."""
+
+    def __init__(self, balancer: Balancer, port: int) -> None:
+        self.balancer, self.port = balancer, port
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.balancer.close()
+
+
+async def opened(ready, http: bool) -> Public:
+    balancer = Balancer(ready, http)
+    return Public(balancer, await balancer.open("127.0.0.1", 0))
+
+
+async def ask(public: Public, text: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", public.port)
     writer.write(text)
     writer.write_eof()
     answer = await asyncio.wait_for(reader.read(), 10)
@@ -29,7 +47,7 @@ async def ask(server: asyncio.Server, text: bytes) -> bytes:
 def test_connections_take_turns_and_a_dead_instance_is_passed_over():
     async def scenario():
         (one, first), (two, second) = await backend(b"one"), await backend(b"two")
-        public = await balancer.serve("127.0.0.1", 0, lambda: [first, second], http=False)
+        public = await opened(lambda: [first, second], http=False)
         async with one, two, public:
             answers = [await ask(public, b"x") for _ in range(4)]
             two.close()
@@ -44,7 +62,7 @@ def test_connections_take_turns_and_a_dead_instance_is_passed_over():
 def test_large_bodies_pass_whole_in_both_directions():
     async def scenario():
         server, address = await backend(b"")
-        public = await balancer.serve("127.0.0.1", 0, lambda: [address], http=False)
+        public = await opened(lambda: [address], http=False)
         async with server, public:
             return await ask(public, b"0123456789" * 500_000)
 
@@ -53,7 +71,7 @@ def test_large_bodies_pass_whole_in_both_directions():
 
 def test_without_a_ready_instance_an_http_client_is_told_and_any_other_hung_up_on():
     async def scenario(http, text):
-        async with await balancer.serve("127.0.0.1", 0, list, http) as public:
+        async with await opened(list, http) as public:
             return await ask(public, text)
 
     answer = asyncio.run(scenario(True, b"GET / HTTP/1.1\r\n\r\n"))
@@ -64,12 +82,31 @@ def test_without_a_ready_instance_an_http_client_is_told_and_any_other_hung_up_o
 def test_a_client_that_vanishes_leaves_the_others_alone():
     async def scenario():
         server, address = await backend(b"one")
-        public = await balancer.serve("127.0.0.1", 0, lambda: [address], http=False)
+        public = await opened(lambda: [address], http=False)
         async with server, public:
             for _ in range(20):
-                _, writer = await asyncio.open_connection(*public.sockets[0].getsockname())
+                _, writer = await asyncio.open_connection("127.0.0.1", public.port)
                 writer.write(b"half")
                 writer.transport.abort()
             return await ask(public, b"x")
 
     assert asyncio.run(scenario()) == b"one:x"
+
+
+def test_closing_hangs_up_on_idle_clients(caplog):
+    async def scenario():
+        server, address = await backend(b"one")
+        public = await opened(lambda: [address], http=False)
+        async with server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", public.port)
+            writer.write(b"half")
+            await writer.drain()
+            while not public.balancer._connections:
+                await asyncio.sleep(0)
+            await asyncio.wait_for(public.balancer.close(), 10)
+            rest = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            return rest
+
+    assert asyncio.run(scenario()) == b""
+    assert not caplog.records

@@ -169,3 +169,33 @@ def test_a_site_of_its_own_folder_lies_under_sitesroot(service, shared_wheel, tm
     with zipfile.ZipFile(write(place, shared_wheel, tmp_path / "x.cspkg")) as archive:
         names = layouts(archive)["Roles/web"]
     assert str(PureWindowsPath("\\sitesroot\\0\\index.html")) in names
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "it is no ordinary file, or a link that leads to none"),
+        (lambda path: path.symlink_to("lib"), "it is no ordinary file"),
+        (os.mkfifo, "it is no ordinary file"),
+    ],
+)
+def test_what_is_no_file_is_told(service, shared_wheel, tmp_path, make, wrong):
+    place = service("pair")
+    make(place / "roles/web/odd")
+    with pytest.raises(ServiceError, match=f"odd: {wrong}"):
+        write(place, shared_wheel, tmp_path / "x.cspkg")
+
+
+def test_a_name_that_is_not_utf_8_is_told(service, shared_wheel, tmp_path):
+    place = service("pair")
+    Path(os.fsdecode(os.fsencode(place / "roles/web/x") + b"\xff")).touch()
+    with pytest.raises(ServiceError, match="its name is not UTF-8"):
+        write(place, shared_wheel, tmp_path / "x.cspkg")
+
+
+@pytest.mark.parametrize("name", ["wheelhouse", "Requirements.lock"])
+def test_what_the_bundle_adds_must_not_be_there(service, shared_wheel, tmp_path, name):
+    place = service("pair")
+    (place / "roles/jobs" / name).mkdir()
+    with pytest.raises(ServiceError, match=f"{name}: the bundle puts its own there"):
+        write(place, shared_wheel, tmp_path / "x.cspkg")

@@ -28,15 +28,17 @@ FRAGMENT = '  <Role name="b" />\n'
 def test_only_the_fragment_is_added(before, after, encoding):
     bom = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
     fragment = FRAGMENT.replace("\n", "\r\n") if "\r\n" in before else FRAGMENT
-    edited = append_to_root(bom + before.encode(encoding), FRAGMENT)
+    if "<n:a" in before:
+        fragment = '  <Role xmlns="urn:x" name="b" />\n'
+    edited = append_to_root(bom + before.encode(encoding), FRAGMENT, "urn:x")
     assert edited == bom + after.replace("@", fragment).encode(encoding)
 
 
 def test_what_is_not_ascii_stays():
     content = "<?xml version='1.0' encoding='iso-8859-1'?>\n<a>\n<!-- für -->\n</a>".encode("latin-1")
-    assert append_to_root(content, FRAGMENT) == content.replace(b"</a>", FRAGMENT.encode() + b"</a>")
+    assert append_to_root(content, FRAGMENT, "urn:x") == content.replace(b"</a>", FRAGMENT.encode() + b"</a>")
 
 
 def test_a_character_with_a_line_feed_byte_is_no_line_end():
     content = codecs.BOM_UTF16_LE + "<a><!-- \u0a00\u000a\u5b0a --></a>".encode("utf-16-le")
-    assert append_to_root(content, FRAGMENT).decode("utf-16") == f"<a><!-- \u0a00\n\u5b0a -->\n{FRAGMENT}</a>"
+    assert append_to_root(content, FRAGMENT, "urn:x").decode("utf-16") == f"<a><!-- \u0a00\n\u5b0a -->\n{FRAGMENT}</a>"

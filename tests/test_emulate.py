@@ -310,3 +310,62 @@ def test_logs_follow_and_stay_after_the_end(service, rolepack):
     assert kept.count("jobs_IN_0 | an error line") == 2
     refused = rolepack.refused("logs", "--instance", "nobody_IN_0", cwd=place)
     assert refused == "--instance: there is no instance 'nobody_IN_0'. Choose from jobs_IN_0.\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_to_the_whole_group_stops_with_grace(number, service, rolepack):
+    place = service("slow-to-end")
+    with rolepack.start(place, new_group=True) as console:
+        until(lambda: "at work" in console.stdout.readline())
+        worker = one(rolepack.status(place), "jobs_IN_0")["pid"]
+        os.killpg(console.pid, number)
+        rest, errors = console.communicate(timeout=60)
+    assert "jobs_IN_0 | saved\n" in rest
+    assert "Traceback" not in errors
+    assert not is_alive(worker)
+
+
+def test_a_ctrl_c_at_any_early_moment_ends_cleanly(service, rolepack):
+    place = service("slow-to-end")
+    rolepack.ok("emulate", "--detach", cwd=place)
+    rolepack.ok("stop", cwd=place)
+    for delay in (0.2, 0.3, 0.4, 0.5):
+        with rolepack.start(place, new_group=True) as console:
+            time.sleep(delay)  # the moment is what is tested
+            os.killpg(console.pid, signal.SIGINT)
+            time.sleep(0.1)
+            os.killpg(console.pid, signal.SIGINT)
+            _, errors = console.communicate(timeout=60)
+        assert "emulator" not in errors, errors
+        assert "no emulator of this service is running" in rolepack.refused("status", cwd=place)
+
+
+def test_chatty_roles_leave_the_emulator_able_to_answer(service, rolepack):
+    place = service("chatty")
+    rolepack.ok("emulate", "--detach", cwd=place)
+    began = time.monotonic()
+    status = rolepack.status(place)
+    rolepack.ok("stop", cwd=place)
+    assert time.monotonic() - began < 20
+    for name in ("jobs_IN_0", "jobs_IN_3"):
+        log = (log_folder(status, name) / "LaunchWorker.ps1.log").read_bytes()
+        assert set(log) == set(b"y\n")
+
+
+def test_a_task_in_the_background_is_told_when_it_ends(service, rolepack):
+    place = service("background")
+    rolepack.ok("emulate", "--detach", cwd=place)
+    until(lambda: one(rolepack.status(place), "jobs_IN_0")["tasks"][0]["state"] != "Running")
+    (task,) = one(rolepack.status(place), "jobs_IN_0")["tasks"]
+    assert (task["state"], task["exit_code"]) == ("Failed", 3)
+
+
+def test_a_stop_while_a_site_still_loads_does_not_wait(service, rolepack):
+    place = service("pair")
+    (place / "roles/web/site_app.py").write_text("import time\n\nprint('loading')\ntime.sleep(600)\n")
+    with rolepack.start(place, "--role", "web") as console:
+        until(lambda: "loading" in console.stdout.readline())
+        began = time.monotonic()
+        rolepack.ok("stop", cwd=place)
+        console.communicate(timeout=60)
+    assert time.monotonic() - began < 10

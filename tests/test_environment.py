@@ -1,6 +1,7 @@
 """Environments of this machine: the target's versions, deviations told, made once."""
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,16 +64,47 @@ def test_it_is_made_again_only_when_the_requirements_change(tmp_path, index, ask
     assert marker.exists()
     included.write_text("# nothing\n")
     second = environment.prepare(place, asked, WINDOWS, quiet)
-    assert [path.name for path in place.iterdir()] == [second.python.parent.parent.name]
+    assert {path.name for path in place.iterdir()} == {second.python.parent.parent.name, ".lock"}
 
 
 def test_what_cannot_be_installed_leaves_nothing_behind(tmp_path, index, asked):
     asked.write_text("nowhere\n")
     with pytest.raises(ServiceError, match=r"requirements.txt:1: no index has a package 'nowhere'"):
         environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
-    assert not list((tmp_path / "env").iterdir())
+    assert [path.name for path in (tmp_path / "env").iterdir()] == [".lock"]
 
 
 def test_a_role_without_requirements_has_an_environment_too(tmp_path, asked):
     made = environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
     assert Path(made.python).exists()
+
+
+def test_several_at_once_make_it_once(tmp_path, index, asked):
+    index.add(make_wheel(tmp_path / "wheels", "one", "1.0"))
+    asked.write_text("one\n")
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: environment.prepare(tmp_path / "env", asked, WINDOWS, quiet), range(4)))
+    assert len(set(made)) == 1
+    assert version_in(made[0], "one") == "1.0"
+
+
+def test_an_environment_whose_interpreter_has_gone_is_made_again(tmp_path, asked):
+    first = environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
+    first.python.unlink()
+    first.python.symlink_to("/nowhere/python")
+    second = environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
+    assert subprocess.run([second.python, "-c", ""], check=True).returncode == 0
+
+
+def test_paths_in_requirements_are_relative_to_the_file(tmp_path, index, asked, monkeypatch):
+    wheel = make_wheel(asked.parent, "near", "1.0")
+    asked.write_text(f"./{wheel.name}\n")
+    monkeypatch.chdir(tmp_path)
+    assert version_in(environment.prepare(tmp_path / "env", asked, WINDOWS, quiet), "near") == "1.0"
+
+
+def test_an_index_without_a_web_server_is_told(tmp_path, index, asked, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = environment.prepare(tmp_path / "env", asked, WINDOWS, quiet)
+    with pytest.raises(ServiceError, match="web server: no index has a package 'waitress'"):
+        environment.runtime_kit(made.python, quiet)

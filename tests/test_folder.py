@@ -24,6 +24,13 @@ FAULTS = {
     "unknown-xpath": "csdef:5: its xpath asks for the endpoint 'Nope', which role 'jobs' does not have. The paths",
     "missing-file": "csdef:6: the command line of role 'jobs' names bin\\ps.cmd, which is not in roles/jobs",
     "other-name": "cscfg:2: serviceName is 'another', but the definition's name is 'other-name'. Make them equal.",
+    "bad-store": "csdef:4: 'x/../../precious' cannot be the name of a local store. Use letters",
+    "bad-service": "ServiceDefinition.csdef:2: '../../escaped' cannot be the name of a service. Use letters",
+    "bad-variable": "csdef:5: no environment variable can have '=' in its name. Remove it",
+    "no-site": "csdef:10: Site 'Web' has the physicalDirectory 'public', which is no folder. Create it",
+    "wide-site": "csdef:10: Site 'Web' has the physicalDirectory '.', which is not in or beside the service. Put",
+    "far-site": "csdef:10: Site 'Web' has the physicalDirectory '..\\..\\..\\..', which is not in or beside",
+    "long-number": "csdef:4: InputEndpoint 'A' has port '1111111",
     "two-values": "ServiceDefinition.csdef:5: Variable 'P' needs a value or a RoleInstanceValue. Give it one",
 }
 

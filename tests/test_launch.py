@@ -7,7 +7,7 @@ import pytest
 from cloudservice import folder
 from cloudservice.errors import ServiceError
 from emulator import deployment, launch
-from emulator.run import Run, Runtime, load, write
+from emulator.run import Run, Runtime, take, write
 from packager import scaffold
 
 
@@ -18,7 +18,7 @@ def run_of(place: Path, roles: tuple[str, ...]) -> Run:
         service=loaded,
         roles=roles,
         sources={name: folder.role_folder(place, name) for name in roles},
-        sites={name: folder.site_folder(place, loaded.role(name)) for name in roles},
+        sites={name: folder.site_folders(place, loaded.role(name)) for name in roles},
         runtimes={name: Runtime(Path("/env") / name / "bin/python", Path("/kit")) for name in roles},
         detached=False,
     )
@@ -96,7 +96,9 @@ def test_what_changed_the_tools_interpreter_does_not_reach_the_role(shop, monkey
 
 def test_a_run_survives_the_way_through_its_file(shop):
     run = run_of(shop, ("web", "jobs"))
-    assert load(write(run)) == run
+    path = write(run)
+    assert take(path) == run
+    assert not path.exists()
 
 
 def test_old_deployments_are_forgotten(shop):
@@ -108,5 +110,17 @@ def test_old_deployments_are_forgotten(shop):
     assert len(set(made)) == 13
     deployment.forget_old(run)
     kept = deployment.deployment_ids(run.state / "Resources" / "Directory")
-    assert len(kept) == 10
-    assert kept == sorted(made)[3:]
+    assert len(kept) == 9
+    assert kept == sorted(made)[4:]
+
+
+def test_a_role_cannot_hide_from_its_end(shop):
+    definition = shop / folder.DEFINITION
+    text = definition.read_text()
+    at = text.rindex("<Environment>") + len("<Environment>")
+    variables = '<Variable name="RoleRoot" value="x" /><Variable name="ROLEPACK_INSTANCE" value="y" />'
+    definition.write_text(text[:at] + variables + text[at:])
+    worker = launches(run_of(shop, ("jobs",)))["jobs_IN_0"]
+    assert worker.program.environ["RoleRoot"] == "x"
+    assert worker.program.environ["ROLEPACK_INSTANCE"] == worker.mark
+    assert worker.mark.endswith("roles/jobs_IN_0")

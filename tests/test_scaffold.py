@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudservice import folder
+from cloudservice import definition, folder
 from cloudservice.errors import ServiceError
 from packager import scaffold
 
@@ -59,10 +59,10 @@ def test_python_files_are_python_and_no_placeholder_is_left(shop):
 def test_public_ports_do_not_clash(shop):
     scaffold.new_role(shop, "admin", "web", "3.12.10")
     ports = [role.endpoints[0].port for role in folder.load(shop, "Local").roles if role.kind == "web"]
-    assert ports == [80, 8080]
+    assert ports == [80, 81]
 
 
-@pytest.mark.parametrize("name", ["a b", "-x", "x.", "", "../x", "a/b", "ä"])
+@pytest.mark.parametrize("name", ["a b", "-x", "x.", "", "../x", "a/b", "ä", "con", "LPT1.x", "a" * 101])
 def test_names_that_cannot_be_are_refused_and_nothing_is_written(shop, name):
     before = below(shop)
     with pytest.raises(ServiceError, match="cannot be the name of the role"):
@@ -122,3 +122,31 @@ def test_configure_installs_the_locked_wheels_offline_and_fails_when_one_is_miss
     done = subprocess.run([sys.executable, script], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "tool==1.0" in done.stdout + done.stderr
+
+
+def test_a_definition_with_a_prefix_gets_the_role_in_its_namespace(shop):
+    path = shop / folder.DEFINITION
+    text = path.read_text()
+    text = text.replace("<ServiceDefinition", "<s:ServiceDefinition").replace(
+        "</ServiceDefinition", "</s:ServiceDefinition"
+    )
+    text = text.replace(" xmlns=", " xmlns:s=").replace("<WebRole", f'<WebRole xmlns="{definition.NAMESPACE}"')
+    path.write_text(text.replace("<WorkerRole", f'<WorkerRole xmlns="{definition.NAMESPACE}"'))
+    scaffold.new_role(shop, "mail", "worker", "3.12.10")
+    assert [role.name for role in folder.load(shop, "Local").roles] == ["web", "jobs", "mail"]
+
+
+def test_a_configuration_that_is_not_xml_stops_a_new_role_before_anything_is_written(shop):
+    path = folder.configuration_file(shop, "Cloud")
+    path.write_text("<half")
+    before = below(shop), (shop / folder.DEFINITION).read_bytes()
+    with pytest.raises(ServiceError, match=r"Cloud.cscfg:1: not well-formed XML"):
+        scaffold.new_role(shop, "mail", "worker", "3.12.10")
+    assert (below(shop), (shop / folder.DEFINITION).read_bytes()) == before
+
+
+def test_every_configuration_gets_the_role_whatever_its_name(shop):
+    west = folder.configuration_file(shop, "Cloud.West")
+    west.write_bytes(folder.configuration_file(shop, "Cloud").read_bytes())
+    scaffold.new_role(shop, "mail", "worker", "3.12.10")
+    assert [one.configuration for one in folder.check(shop)] == ["Cloud", "Cloud.West", "Local"]

@@ -22,7 +22,7 @@ def play(history: str) -> tuple[Life, list[str], list[float]]:
         elif what == "stop":
             life.stopping()
         elif what == "end":
-            life.stopped(None)
+            life.stopped()
         states.append(life.state)
     return life, states, delays
 

@@ -1,8 +1,12 @@
 """Wheels for the target: resolved, fetched with hashes, built where needed, refused where they cannot run."""
 
+import base64
 import hashlib
+import http.server
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,7 +86,7 @@ def test_every_package_that_cannot_be_had_is_told(wheels, tmp_path):
         prepare(tmp_path, "# first\nmain\nno-such-one\n", "wincolour>3\n")
     first, second = map(str, raised.value.faults)
     assert "role0/requirements.txt:3: no index has a package 'no-such-one'. Correct the name" in first
-    assert "role1/requirements.txt: it cannot be installed:" in second
+    assert "role1/requirements.txt:1: it cannot be installed:" in second
     assert "wincolour>3" in second
 
 
@@ -112,3 +116,59 @@ def test_c_code_without_a_windows_wheel_is_refused_and_an_optional_c_part_left_o
         "for it, and building here makes a linux_x86_64 wheel (it has C code). Pin a version that has a win_amd64 "
         'wheel, add the index that has one, or mark it ; sys_platform != "win32".'
     )
+
+
+@pytest.fixture
+def private_index(tmp_path, empty_store, monkeypatch):
+    """An index on a port of this machine that wants user `u` with the password `p w`."""
+    wheel = make_wheel(tmp_path / "wheels", "secret", "1.0")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    wanted = "Basic " + base64.b64encode(b"u:p w").decode()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.headers["Authorization"] != wanted:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic")
+                self.end_headers()
+                return
+            page = f'<a href="/files/{wheel.name}#sha256={digest}">{wheel.name}</a>'.encode()
+            is_page = self.path.startswith("/simple/")
+            body = page if is_page else wheel.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html" if is_page else "application/zip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    for name in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}/simple/"
+        server.shutdown()
+        thread.join()
+
+
+def test_credentials_of_the_index_fetch_too_and_reach_no_lock(private_index, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://u:p%20w@{private_index}")
+    made = prepare(tmp_path, "secret\n")
+    assert made.lock("role0").splitlines()[1].startswith("secret==1.0 --hash=sha256:")
+    assert "127.0.0.1" not in made.lock("role0")
+
+
+def test_wrong_credentials_are_named_and_not_shown(private_index, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://u:wrong-word@{private_index}")
+    with pytest.raises(ServiceError) as raised:
+        prepare(tmp_path, "secret\n")
+    assert "refuses access (401). Check the credentials in pip's configuration." in str(raised.value)
+    assert "wrong-word" not in str(raised.value)

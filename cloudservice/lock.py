@@ -1,23 +1,20 @@
-"""One emulator for a service: a lock that the system takes back however its holders end."""
+"""A lock between processes that the system takes back however its holder ends."""
 
 import os
 import time
 from pathlib import Path
 from typing import IO
 
-_PATIENCE = 3.0
-"""Seconds to wait for a lock: the guard of a killed emulator keeps it while it clears up."""
 
-
-def take(state: Path) -> IO[str] | None:
-    """The open lock file, to be kept open; None if a running emulator has it.
+def take(path: Path, patience: float) -> IO[str] | None:
+    """The open lock file, to be kept open; None if someone else still has it after `patience` seconds.
 
     A process forked while it is open holds the lock too.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + _PATIENCE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + patience
     while True:
-        file = (state / "lock").open("a")
+        file = path.open("a")
         if _locked(file):
             return file
         file.close()
@@ -26,9 +23,11 @@ def take(state: Path) -> IO[str] | None:
         time.sleep(0.02)
 
 
-def is_free(state: Path) -> bool:
+def is_free(path: Path) -> bool:
     """Whether nobody holds the lock."""
-    with (state / "lock").open("a") as file:
+    if not path.exists():
+        return True
+    with path.open("a") as file:
         return _locked(file)
 
 
