@@ -142,7 +142,7 @@ def private_index(tmp_path, empty_store, monkeypatch):
             if self.command == "GET":
                 self.wfile.write(body)
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815
 
         def log_message(self, *_):
             pass
