@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from cloudservice import definition, folder
 from cloudservice.errors import ServiceError
@@ -150,3 +151,12 @@ def test_every_configuration_gets_the_role_whatever_its_name(shop):
     west.write_bytes(folder.configuration_file(shop, "Cloud").read_bytes())
     scaffold.new_role(shop, "mail", "worker", "3.12.10")
     assert [one.configuration for one in folder.check(shop)] == ["Cloud", "Cloud.West", "Local"]
+
+
+@pytest.mark.parametrize(("role", "kind"), [("frontend", "web"), ("renderer", "worker")])
+def test_the_sample_service_has_the_support_files_of_the_templates(role, kind):
+    values = {"name": role, "kind": kind, "python": "3.12.10", "port": 80}
+    support = [file for file in scaffold.render(["support", kind], values) if file.path.parts[0] == "bin"]
+    assert len(support) == (3 if kind == "web" else 5)
+    for file in support:
+        assert (ROOT / "roles" / role / file.path).read_bytes() == file.content
