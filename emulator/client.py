@@ -27,8 +27,8 @@ def status(folder: Path) -> dict[str, Any]:
 
 def must_not_run(folder: Path) -> None:
     """ServiceError if an emulator of the service in `folder` runs already."""
-    if control.ask(run.state_folder(folder), "status") is not None:
-        answer = status(folder)
+    answer = control.ask(run.state_folder(folder), "status")
+    if answer is not None:
         wrong = f"an emulator of this service runs already (process {answer['emulator']['pid']})"
         raise ServiceError(Fault(shown(folder), wrong, "Stop it with `invoke stop`, or look at `invoke status`"))
 
@@ -74,7 +74,7 @@ def run_detached(told: Run, tell: Callable[[str], None]) -> None:
     if sys.platform == "win32":
         flags = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     argv = _argv(told)
-    with (told.state / "emulator.log").open("ab") as errors:
+    with (told.state / "emulator.log").open("wb") as errors:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, cwd=told.folder, **flags
         )

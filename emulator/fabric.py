@@ -79,22 +79,27 @@ class Fabric:
             lives = [group.create_task(self._live(member)) for member in self.members]
             await self._stopping.wait()
             reminder.cancel()
-            self._console.say("stopping")
-            for member in self.members:
-                self._end(member)
-            ended = group.create_task(_all(lives))
-            hurry = group.create_task(self._hurry.wait())
-            done, _ = await asyncio.wait({ended, hurry}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                late = ", ".join(member.name for member in self.members if member.processes)
-                self._console.say(f"waiting up to {GRACE:.0f} s for {late}; Ctrl-C once more kills at once")
-                rest = GRACE - PATIENCE
-                await asyncio.wait({ended, hurry}, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
-            hurry.cancel()
-            for member in self.members:
-                self._kill(member)
+            await self._end_all(lives)
         for endpoint in self.public:
             await endpoint.balancer.close()
+
+    async def _end_all(self, lives: Sequence[asyncio.Task[None]]) -> None:
+        """Ask every instance to end, and kill those that have not when the grace is over or the user is in a hurry."""
+        self._console.say("stopping")
+        for member in self.members:
+            self._end(member)
+        ended = asyncio.create_task(_all(lives))
+        hurry = asyncio.create_task(self._hurry.wait())
+        done, _ = await asyncio.wait({ended, hurry}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            late = ", ".join(member.name for member in self.members if member.processes)
+            self._console.say(f"waiting up to {GRACE:.0f} s for {late}; Ctrl-C once more kills at once")
+            rest = GRACE - PATIENCE
+            await asyncio.wait({ended, hurry}, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        for member in self.members:
+            self._kill(member)
+        await ended
 
     async def _live(self, member: Member) -> None:
         """Start, wait for the end, wait a little, start again: until the fabric stops."""

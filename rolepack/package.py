@@ -1,10 +1,15 @@
 """invoke package: one deployable file."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke import Context
 
 from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, counted, say, say_json, service_folder
+
+if TYPE_CHECKING:
+    from packager.wheelhouse import Wheelhouse
 
 
 @command(
@@ -46,24 +51,22 @@ def package(
         wheels = wheelhouse.prepare({name: file for name, file in asked.items() if file.is_file()}, fitting, report)
         planned = bundle.plan(root, loaded, wheels)
         bundle.write(path, planned, report)
-    source = folder.configuration_file(root, configuration)
-    beside = path.parent / source.name
-    write_whole(beside, source.read_bytes())
+    beside = path.parent / folder.configuration_file(root, configuration).name
+    write_whole(beside, folder.configuration_file(root, configuration).read_bytes())
     if json:
-        say_json(
-            {
-                "service": loaded.name,
-                "package": str(path.resolve()),
-                "configuration": str(beside.resolve()),
-                "size": path.stat().st_size,
-                "sha256": store.hash_of(path),
-                "target": {"platform": fitting.platform, "python": fitting.python},
-                "roles": {name: [w.path.name for w in wheels.roles.get(name, ())] for name in asked},
-            }
-        )
+        told = {"service": loaded.name, "package": str(path.resolve()), "configuration": str(beside.resolve())}
+        say_json({**told, "size": path.stat().st_size, "sha256": store.hash_of(path), **_wheels(wheels, asked)})
         return
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     what = f"{', '.join(asked)} with {counted(wheels.wheels, 'wheel')} for {fitting.label}"
     say(f"Packaged {what} into {shown(path)} ({size}).")
     say(f"Configuration {configuration} lies beside it: {shown(beside)}.")
     say("Azure's own fabric cannot start this bundle: its runtime may not be shipped. It is for rolepack's own tools.")
+
+
+def _wheels(wheels: "Wheelhouse", roles: Iterable[str]) -> dict[str, object]:
+    """The target and the wheels of each role, ready for JSON."""
+    return {
+        "target": {"platform": wheels.target.platform, "python": wheels.target.python},
+        "roles": {name: [wheel.path.name for wheel in wheels.roles.get(name, ())] for name in roles},
+    }
