@@ -73,7 +73,7 @@ class Fabric:
         run = self._run
         self.public = await public.open_all(run.service, run.roles, self._ready_addresses, self._say)
         for endpoint in self.public:
-            self._say(f"{endpoint.name} is at {endpoint.url}")
+            self._console.say(f"{endpoint.name} is at {endpoint.url}")
         async with asyncio.TaskGroup() as group:
             reminder = group.create_task(self._remind())
             lives = [group.create_task(self._live(member)) for member in self.members]

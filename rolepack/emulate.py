@@ -47,6 +47,8 @@ def emulate(
         raise Exit(code=client.run_here(told))
     client.run_detached(told, say)
     now = client.status(root)
+    for name, url in now["endpoints"].items():
+        say(f"{name} is at {url}")
     say(f"{counted(now['instances'], 'instance')} Ready. Next: invoke status, invoke logs, invoke stop")
 
 
