@@ -14,6 +14,7 @@ from pathlib import Path
 
 from interleaved import compare
 
+from cloudservice import folder
 from emulator.run import Run, Runtime, write
 from packager import environment
 
@@ -43,8 +44,8 @@ def until_answer(argv: list[str], place: Path, url: str) -> float:
 
 def main() -> None:
     """Prepare one role, then compare."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
         subprocess.run([BIN / "rolepack", "new-service", "hello", "--service", "."], cwd=place, check=True)
         subprocess.run([BIN / "rolepack", "new-role", "web", "--kind", "web"], cwd=place, check=True)
         role = place / "roles/web"
@@ -65,7 +66,7 @@ def main() -> None:
         runtimes = {"web": Runtime(python, kit)}
         sites = {"web": folder.site_folders(place, service.role("web"))}
         told = Run(place, service, ("web",), {"web": role}, sites, runtimes, detached=False)
-        bare = [python, "-m", "granian", "--interface", "wsgi", "--port", "18081", "--no-log", "app:app"]
+        bare = [str(python), "-m", "granian", "--interface", "wsgi", "--port", "18081", "--no-log", "app:app"]
         environ = f"PYTHONPATH={kit}"
         (role / "Procfile").write_text(f"web: {environ} {' '.join(bare)}\n")
         peer = place / "peer"
