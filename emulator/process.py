@@ -57,6 +57,8 @@ class Process(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Write output to the log before anything else, then show its whole lines."""
         del fd
+        if self._ended.done():  # what comes after the drain has nowhere to go
+            return
         written = memoryview(data)
         while written:
             written = written[os.write(self._log, written) :]
