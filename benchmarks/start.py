@@ -64,7 +64,7 @@ def main() -> None:
         kit = environment.runtime_kit(python, lambda *_: None)
         service = folder.load(place, "Local")
         runtimes = {"web": Runtime(python, kit)}
-        sites = {"web": folder.site_folders(place, service.role("web"))}
+        sites = {"web": folder.site_folders(place, service.role("web"), service.sources["web"])}
         told = Run(place, service, ("web",), {"web": role}, sites, runtimes, detached=False)
         bare = [str(python), "-m", "granian", "--interface", "wsgi", "--port", "18081", "--no-log", "app:app"]
         environ = f"PYTHONPATH={kit}"

@@ -1,9 +1,15 @@
 """Command lines of a definition: split as Windows does, their files found as Windows finds them."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
+from cloudservice import spelling
+
+_END_OF_COMMAND = re.compile("[<>|&]")
+"""A task's line runs in a shell: what follows a redirection or another command is not of the first. None of these
+characters can stand in a file's name, and `&` hardly does."""
+_SHELL = {"cmd", "cmd.exe"}
+_APPROOT = "%roleroot%\\approot\\"
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
@@ -17,34 +23,34 @@ def find(folder: Path, path: str) -> Path | None:
     parts = PureWindowsPath(path).parts
     if not parts or ".." in parts or PureWindowsPath(path).anchor:
         return None
-    found = folder
-    for part in parts:
-        exact = found / part
-        found = exact if exact.exists() else next(_spellings(found, part), exact)
+    found = spelling.find(folder, "/".join(parts))
     return found if found.is_file() else None
 
 
-def missing_files(command_line: str, root: Path, base: Path) -> list[str]:
-    """The files that a task or entry point names in the role's folder and that are not there.
+def named_files(command_line: str, root: Path, base: Path) -> dict[str, Path | None]:
+    """The files that a task or entry point names in the role's folder, by name as written; None if one is not there.
 
     `root` is the role's folder, `base` the one the command starts in. Programs of the system (no folder in the
-    name, no batch file) are not looked for. `ps.cmd SCRIPT.ps1 program.py …` starts in its own folder and runs
-    the program from the role's.
+    name, no batch file; an absolute path or a variable) are not looked for. `ps.cmd SCRIPT.ps1 program.py …` starts in
+    its own folder and runs the program from the role's.
     """
-    words = split(command_line)
-    if not words or not (("\\" in words[0]) or words[0].lower().endswith((".cmd", ".bat"))):
-        return []
-    program = find(base, words[0])
-    if program is None:
-        return [words[0]]
-    if program.name.lower() != "ps.cmd":
-        return []
-    scripts = [word for word in words[1:2] if find(program.parent, word) is None]
-    programs = [word for word in words[2:3] if word.lower().endswith(".py") and find(root, word) is None]
-    return scripts + programs
+    words = split(_END_OF_COMMAND.split(command_line, maxsplit=1)[0])
+    while words and (words[0].lower() in _SHELL or words[0].startswith("/")):
+        del words[0]
+    if not words:
+        return {}
+    first = words[0]
+    if first.lower().startswith(_APPROOT):
+        first, base = first[len(_APPROOT) :], root
+    if "%" in first or PureWindowsPath(first).anchor or not _is_of_role(first):
+        return {}
+    program = find(base, first)
+    named = {words[0]: program}
+    if program is not None and program.name.lower() == "ps.cmd":
+        named |= {word: find(program.parent, word) for word in words[1:2]}
+        named |= {word: find(root, word) for word in words[2:3] if word.lower().endswith(".py")}
+    return named
 
 
-def _spellings(folder: Path, name: str) -> Iterator[Path]:
-    """The entries of `folder` that are called `name` in another case, in a stable order."""
-    if folder.is_dir():
-        yield from sorted(entry for entry in folder.iterdir() if entry.name.lower() == name.lower())
+def _is_of_role(program: str) -> bool:
+    return "\\" in program or "/" in program or program.lower().endswith((".cmd", ".bat"))

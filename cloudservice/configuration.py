@@ -1,14 +1,14 @@
-"""ServiceConfiguration.<name>.cscfg: read into instance counts and setting values by role."""
+"""ServiceConfiguration.<name>.cscfg: read into counts, values and network. What is wrong is noted in its document."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudservice import document
+from cloudservice import document, schema
 from cloudservice.document import Document, Element
-from cloudservice.service import RoleConfiguration
+from cloudservice.service import AccessRule, EndpointAcl, LoadBalancer, Network, RoleConfiguration
 
 NAMESPACE = "http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceConfiguration"
-_MAX_INSTANCES = 1000
+ROOT = "ServiceConfiguration"
 
 
 @dataclass(frozen=True)
@@ -17,49 +17,92 @@ class Configuration:
 
     document: Document
     service_name: str
+    os_family: str
+    os_version: str
     roles: dict[str, RoleConfiguration]
     elements: dict[str, Element]
+    network: Network
 
 
 def load(path: Path) -> Configuration:
     """Read a configuration; a file that is none raises ServiceError, other faults are noted in its document."""
-    read = document.load(path, "ServiceConfiguration", NAMESPACE)
+    return of(document.load(path, ROOT, NAMESPACE))
+
+
+def of(read: Document) -> Configuration:
+    """The configuration in a parsed document, which is checked against the schema."""
+    schema.validate(read)
+    root = read.root
     elements: dict[str, Element] = {}
-    for element in read.children(read.root, "Role"):
-        name = read.attribute(element, "name")
-        if name in elements:
-            wrong = f"role '{name}' is already configured in line {elements[name].sourceline}"
-            read.fault(element, wrong, "Keep one of them")
-        elements.setdefault(name, element)
-    roles = {name: _role(read, element) for name, element in elements.items()}
-    return Configuration(read, read.attribute(read.root, "serviceName"), roles, elements)
+    for element in read.children(root, "Role"):
+        if element.get("name"):
+            elements.setdefault(element.get("name", ""), element)
+    return Configuration(
+        document=read,
+        service_name=root.get("serviceName", ""),
+        os_family=root.get("osFamily", "1").strip(),
+        os_version=root.get("osVersion", "*"),
+        roles={name: _role(read, element) for name, element in elements.items()},
+        elements=elements,
+        network=_network(read, read.child(root, "NetworkConfiguration")),
+    )
 
 
 def _role(read: Document, element: Element) -> RoleConfiguration:
     count = read.child(element, "Instances")
-    if count is None:
-        read.fault(element, f"{read.label(element)} has no Instances", 'Add <Instances count="1" /> to it')
-    settings: dict[str, str] = {}
-    for setting in read.children(element, "ConfigurationSettings/Setting"):
-        name = read.attribute(setting, "name")
-        if name in settings:
-            read.fault(setting, f"setting '{name}' stands twice in {read.label(element)}", "Keep one of them")
-        if setting.get("value") is None:
-            read.fault(setting, f"{read.label(setting)} has no value", 'Add value="…" to it; it may be empty')
-        settings[name] = setting.get("value", "")
-    thumbprints = {
-        read.attribute(certificate, "name"): read.attribute(certificate, "thumbprint")
-        for certificate in read.children(element, "Certificates/Certificate")
-    }
-    return RoleConfiguration(_instances(read, element, count), settings, thumbprints)
+    settings = read.children(element, "ConfigurationSettings", "Setting")
+    certificates = read.children(element, "Certificates", "Certificate")
+    return RoleConfiguration(
+        instances=1 if count is None else read.number(count, "count", 1),
+        settings={each.get("name", ""): each.get("value", "") for each in settings},
+        thumbprints={each.get("name", ""): each.get("thumbprint", "") for each in certificates},
+        vm_name=element.get("vmName"),
+    )
 
 
-def _instances(read: Document, role: Element, count: Element | None) -> int:
-    """The instance count; faults name the role, since an Instances element has no name."""
-    text = None if count is None else count.get("count")
-    if text is not None and document.is_number(text) and 1 <= int(text) <= _MAX_INSTANCES:
-        return int(text)
-    if count is not None:
-        wrong = f"{read.label(role)} has Instances count '{text or ''}'"
-        read.fault(count, wrong, f"Write a whole number from 1 to {_MAX_INSTANCES}")
-    return 1
+def _network(read: Document, element: Element | None) -> Network:
+    if element is None:
+        return Network()
+    site = read.child(element, "VirtualNetworkSite")
+    addresses = list(read.children(element, "AddressAssignments", "InstanceAddress"))
+    return Network(
+        access_controls={
+            each.get("name", ""): tuple(_access_rule(read, rule) for rule in read.children(each, "Rule"))
+            for each in read.children(element, "AccessControls", "AccessControl")
+        },
+        endpoint_acls=tuple(
+            EndpointAcl(each.get("role", ""), each.get("endpoint", ""), each.get("accessControl", ""))
+            for each in read.children(element, "EndpointAcls", "EndpointAcl")
+        ),
+        dns_servers={
+            each.get("name", ""): each.get("IPAddress", "")
+            for each in read.children(element, "Dns", "DnsServers", "DnsServer")
+        },
+        virtual_network=None if site is None else site.get("name"),
+        subnets={each.get("roleName", ""): _names(read, each, "Subnets", "Subnet") for each in addresses},
+        public_ips={each.get("roleName", ""): _names(read, each, "PublicIPs", "PublicIP") for each in addresses},
+        reserved_ips=_names(read, element, "AddressAssignments", "ReservedIPs", "ReservedIP"),
+        load_balancers=tuple(
+            _load_balancer(read, each) for each in read.children(element, "LoadBalancers", "LoadBalancer")
+        ),
+    )
+
+
+def _access_rule(read: Document, element: Element) -> AccessRule:
+    return AccessRule(
+        read.number(element, "order", 0),
+        element.get("action", ""),
+        element.get("remoteSubnet", ""),
+        element.get("description", ""),
+    )
+
+
+def _load_balancer(read: Document, element: Element) -> LoadBalancer:
+    front = read.child(element, "FrontendIPConfiguration")
+    if front is None:
+        return LoadBalancer(element.get("name", ""), None, None)
+    return LoadBalancer(element.get("name", ""), front.get("subnet"), front.get("staticVirtualNetworkIPAddress"))
+
+
+def _names(read: Document, element: Element, *path: str) -> tuple[str, ...]:
+    return tuple(each.get("name", "") for each in read.children(element, *path))

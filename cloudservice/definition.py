@@ -1,197 +1,241 @@
-"""ServiceDefinition.csdef: read into roles, with every fault of the file noted."""
+"""ServiceDefinition.csdef: read into roles. What is wrong with it is noted in its document."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudservice import document, names, xpath
-from cloudservice.document import Document, Element
-from cloudservice.service import Endpoint, EndpointKind, Kind, LocalStorage, Role, Site, Task, TaskType, Variable
+from cloudservice import document, schema
+from cloudservice.document import Document, Element, local_name
+from cloudservice.service import (
+    Assembly,
+    Binding,
+    Certificate,
+    Content,
+    Endpoint,
+    EndpointKind,
+    Kind,
+    LocalStorage,
+    PortRange,
+    Probe,
+    Role,
+    Site,
+    Task,
+    TaskType,
+    TrafficRule,
+    Variable,
+    Virtual,
+)
 
 NAMESPACE = "http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceDefinition"
-_PORTS = range(1, 65536)
-_PROTOCOLS = ("http", "https", "tcp", "udp")
+ROOT = "ServiceDefinition"
+UPDATE_DOMAINS = 5
+_KINDS: dict[str, Kind] = {"WebRole": "web", "WorkerRole": "worker"}
 _ENDPOINTS: dict[str, EndpointKind] = {
     "InputEndpoint": "input",
     "InternalEndpoint": "internal",
     "InstanceInputEndpoint": "instance-input",
 }
+_TASK_TYPES: dict[str, TaskType] = {"foreground": "foreground", "background": "background"}
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A definition file: its values, and the element of each role for faults found later."""
+    """A definition file: its values, and the element of each role, in the order of `roles`, for faults found later."""
 
     document: Document
     name: str
     update_domains: int
+    topology_change_discovery: str | None
     roles: tuple[Role, ...]
-    elements: dict[str, Element]
+    elements: tuple[Element, ...]
+    probes: tuple[Probe, ...]
+    traffic_rules: tuple[TrafficRule, ...]
 
 
 def load(path: Path) -> Definition:
     """Read a definition; a file that is no definition raises ServiceError, other faults are noted in its document."""
-    read = document.load(path, "ServiceDefinition", NAMESPACE)
-    elements = [element for element in read.root if element.tag in _role_tags()]
-    roles = tuple(_role(read, element) for element in elements)
-    if not roles:
-        read.fault(read.root, "the service has no role", "Add one with `invoke new-role NAME --kind web`")
-    _check_name(read, read.root, "a service")
-    _unique(read, elements, "role")
-    _unique_ports(read, elements)
+    return of(document.load(path, ROOT, NAMESPACE))
+
+
+def of(read: Document) -> Definition:
+    """The definition in a parsed document, which is checked against the schema."""
+    schema.validate(read)
+    root = read.root
+    elements = tuple(each for each in read.either(root, *_KINDS) if each.get("name"))
     return Definition(
-        read,
-        read.attribute(read.root, "name"),
-        read.number(read.root, "upgradeDomainCount", range(1, 21), 5) or 5,
-        roles,
-        {role.name: element for role, element in zip(roles, elements, strict=True)},
+        document=read,
+        name=root.get("name", ""),
+        update_domains=read.number(root, "upgradeDomainCount", UPDATE_DOMAINS),
+        topology_change_discovery=root.get("topologyChangeDiscovery"),
+        roles=tuple(_role(read, each) for each in elements),
+        elements=elements,
+        probes=tuple(_probe(read, each) for each in read.children(root, "LoadBalancerProbes", "LoadBalancerProbe")),
+        traffic_rules=tuple(
+            _traffic_rule(read, each) for each in read.children(root, "NetworkTrafficRules", "OnlyAllowTrafficTo")
+        ),
     )
 
 
-def _role_tags() -> set[str]:
-    return {f"{{{NAMESPACE}}}WebRole", f"{{{NAMESPACE}}}WorkerRole"}
+def endpoint_elements(read: Document, role: Element) -> Iterator[Element]:
+    """The endpoints of a role, in the forms of today and before."""
+    for holder in read.children(role, "Endpoints"):
+        yield from read.either(holder, *_ENDPOINTS)
+    yield from read.children(role, "InputEndpoints", "InputEndpoint")
+    yield from read.children(role, "InternalEndpoint")
+
+
+def store_elements(read: Document, role: Element) -> Iterator[Element]:
+    """The local stores of a role, in the forms of today and before."""
+    yield from read.children(role, "LocalResources", "LocalStorage")
+    yield from read.children(role, "LocalStorage")
+
+
+def virtual_elements(read: Document, site: Element) -> Iterator[Element]:
+    """The applications and directories right below a site or another one."""
+    return read.either(site, "VirtualApplication", "VirtualDirectory")
 
 
 def _role(read: Document, element: Element) -> Role:
-    kind: Kind = "web" if element.tag == f"{{{NAMESPACE}}}WebRole" else "worker"
-    name = read.attribute(element, "name")
-    _check_name(read, element, "a role")
-    entry = read.child(element, "Runtime/EntryPoint/ProgramEntryPoint")
-    role = Role(
+    runtime = read.child(element, "Runtime")
+    startup = read.child(element, "Startup")
+    program = read.child(runtime, "EntryPoint", "ProgramEntryPoint")
+    return Role(
+        name=element.get("name", ""),
+        kind=_KINDS[local_name(element)],
+        vmsize=element.get("vmsize", "Small"),
+        endpoints=tuple(_endpoint(read, each) for each in endpoint_elements(read, element)),
+        settings=_names(read.children(element, "ConfigurationSettings", "Setting")),
+        certificates=tuple(_certificate(each) for each in read.children(element, "Certificates", "Certificate")),
+        local_storage=tuple(_local_storage(read, each) for each in store_elements(read, element)),
+        tasks=tuple(_task(read, each) for each in read.children(startup, "Task")),
+        environment=_variables(read, runtime),
+        entry_point=None if program is None else program.get("commandLine", ""),
+        sites=tuple(_site(read, each) for each in read.children(element, "Sites", "Site")),
+        imports=_names(read.children(element, "Imports", "Import"), "moduleName"),
+        contents=tuple(_content(read, each) for each in read.children(element, "Contents", "Content")),
+        assembly=_assembly(read.child(runtime, "EntryPoint", "NetFxEntryPoint")),
+        startup_priority=0 if startup is None else read.number(startup, "priority", 0),
+        execution_context="limited" if runtime is None else runtime.get("executionContext", "limited"),
+        enable_native_code_execution=read.boolean(element, "enableNativeCodeExecution", True),
+    )
+
+
+def _endpoint(read: Document, element: Element) -> Endpoint:
+    name, kind, protocol = element.get("name", ""), _ENDPOINTS[local_name(element)], element.get("protocol", "")
+    port = read.number(element, "port")
+    if kind == "internal":
+        ports = _ranges(read, element)
+        fixed = ports[0].first if len(ports) == 1 and len(ports[0]) == 1 else None
+        return Endpoint(name, kind, protocol, port or fixed, ports=ports)
+    if kind == "instance-input":
+        ports = _ranges(read, read.child(element, "AllocatePublicPortFrom"))
+        return Endpoint(name, kind, protocol, local_port=read.number(element, "localPort"), ports=ports)
+    return Endpoint(
         name=name,
         kind=kind,
-        vmsize=element.get("vmsize", "Small"),
-        endpoints=tuple(_endpoints(read, element)),
-        settings=_names(read, element, "ConfigurationSettings/Setting"),
-        certificates=_names(read, element, "Certificates/Certificate"),
-        local_storage=tuple(_local_storage(read, element)),
-        tasks=tuple(_task(read, task) for task in read.children(element, "Startup/Task")),
-        environment=_variables(read, read.child(element, "Runtime/Environment")),
-        entry_point=None if entry is None else read.attribute(entry, "commandLine"),
-        sites=tuple(_sites(read, element)),
+        protocol=protocol,
+        port=port,
+        local_port=None if element.get("localPort") == "*" else read.number(element, "localPort") or port,
+        certificate=element.get("certificate"),
+        probe=element.get("loadBalancerProbe"),
+        load_balancer=element.get("loadBalancer"),
+        ignore_role_instance_status=read.boolean(element, "ignoreRoleInstanceStatus", False),
+        distribution=element.get("loadBalancerDistribution"),
+        idle_timeout_in_minutes=read.number(element, "idleTimeoutInMinutes"),
     )
-    _check_role(read, element, role)
-    return role
 
 
-def _check_role(read: Document, element: Element, role: Role) -> None:
-    """The rules that join one part of a role with another."""
-    if role.kind == "worker" and not role.entry_point:
-        remedy = "Add Runtime/EntryPoint/ProgramEntryPoint with its command line"
-        read.fault(element, f"worker role '{role.name}' has no program to run", remedy)
-    if role.kind == "web" and role.entry_point:
-        read.fault(element, f"web role '{role.name}' has a ProgramEntryPoint", "Only a worker role may have one")
-    endpoints = {endpoint.name for endpoint in role.endpoints}
-    for binding in read.children(element, "Sites/Site/Bindings/Binding"):
-        endpoint = binding.get("endpointName", "")
-        if endpoint and endpoint not in endpoints:
-            read.fault(binding, f"there is no endpoint '{endpoint}' in role '{role.name}'", "Name one of its endpoints")
-    for value in element.iter(f"{{{NAMESPACE}}}RoleInstanceValue"):
-        unknown = xpath.missing(value.get("xpath", ""), role)
-        if unknown:
-            wrong = f"its xpath asks for {unknown}"
-            read.fault(value, wrong, "The paths there are stand in rolepack's docs/role-environment.md")
+def _ranges(read: Document, element: Element | None) -> tuple[PortRange, ...]:
+    """The FixedPort and FixedPortRange children of an element."""
+    single = (read.number(each, "port") for each in read.children(element, "FixedPort"))
+    wide = ((read.number(each, "min"), read.number(each, "max")) for each in read.children(element, "FixedPortRange"))
+    ports = [*((port, port) for port in single), *wide]
+    return tuple(PortRange(first, last) for first, last in ports if first is not None and last is not None)
 
 
-def _endpoints(read: Document, role: Element) -> Iterable[Endpoint]:
-    holder = read.child(role, "Endpoints")
-    found = [] if holder is None else [e for e in holder if isinstance(e.tag, str)]
-    for element in found:
-        kind = _ENDPOINTS.get(document.local_name(element))
-        if kind is None:
-            read.fault(element, f"{read.label(element)} is no endpoint", f"Use one of {', '.join(_ENDPOINTS)}")
-            continue
-        protocols = (*_PROTOCOLS, "any") if kind == "internal" else _PROTOCOLS
-        protocol = read.choice(element, "protocol", protocols)
-        port = read.number(element, "port", _PORTS) if kind == "input" else _fixed_port(read, element)
-        local = None if element.get("localPort") in {None, "*"} else read.number(element, "localPort", _PORTS)
-        yield Endpoint(read.attribute(element, "name"), kind, protocol, port, local)
-    _unique(read, found, "endpoint")
+def _certificate(element: Element) -> Certificate:
+    return Certificate(
+        element.get("name", ""),
+        element.get("storeLocation", ""),
+        element.get("storeName", ""),
+        element.get("permissionLevel", "limitedOrElevated"),
+    )
 
 
-def _fixed_port(read: Document, element: Element) -> int | None:
-    """The single port of an internal endpoint, if the definition fixes one."""
-    if element.get("port") not in {None, "*"}:
-        return read.number(element, "port", _PORTS)
-    fixed = read.child(element, "FixedPort")
-    return None if fixed is None else read.number(fixed, "port", _PORTS)
-
-
-def _local_storage(read: Document, role: Element) -> Iterable[LocalStorage]:
-    elements = list(read.children(role, "LocalResources/LocalStorage"))
-    for element in elements:
-        _check_name(read, element, "a local store")
-        size = read.number(element, "sizeInMB", range(1, 2**31), 100)
-        clean = read.boolean(element, "cleanOnRoleRecycle", default=True)
-        yield LocalStorage(read.attribute(element, "name"), size or 100, clean)
-    _unique(read, elements, "local store")
+def _local_storage(read: Document, element: Element) -> LocalStorage:
+    size = read.number(element, "sizeInMB", 100)
+    return LocalStorage(element.get("name", ""), size, read.boolean(element, "cleanOnRoleRecycle", True))
 
 
 def _task(read: Document, element: Element) -> Task:
-    types: dict[str, TaskType] = {"simple": "simple", "foreground": "foreground", "background": "background"}
     return Task(
-        read.attribute(element, "commandLine"),
-        types[read.choice(element, "taskType", tuple(types), "simple")],
-        read.choice(element, "executionContext", ("limited", "elevated"), "limited"),
-        _variables(read, read.child(element, "Environment")),
+        element.get("commandLine", ""),
+        _TASK_TYPES.get(element.get("taskType", ""), "simple"),
+        element.get("executionContext", "limited"),
+        _variables(read, element),
     )
 
 
-def _variables(read: Document, environment: Element | None) -> tuple[Variable, ...]:
-    if environment is None:
-        return ()
-    variables = []
-    for element in read.children(environment, "Variable"):
-        value = read.child(element, "RoleInstanceValue")
-        if (value is None) == (element.get("value") is None):
-            read.fault(element, f"{read.label(element)} needs a value or a RoleInstanceValue", "Give it one of the two")
-        if "=" in element.get("name", ""):
-            read.fault(element, "no environment variable can have '=' in its name", "Remove it from the name")
-        expression = None if value is None else read.attribute(value, "xpath")
-        variables.append(Variable(read.attribute(element, "name"), element.get("value"), expression))
-    return tuple(variables)
+def _variables(read: Document, holder: Element | None) -> tuple[Variable, ...]:
+    """The environment of a task or of the runtime."""
+    return tuple(_variable(read, each) for each in read.children(holder, "Environment", "Variable"))
 
 
-def _sites(read: Document, role: Element) -> Iterable[Site]:
-    for element in read.children(role, "Sites/Site"):
-        bindings = tuple(
-            read.attribute(binding, "endpointName") for binding in read.children(element, "Bindings/Binding")
+def _variable(read: Document, element: Element) -> Variable:
+    value = read.child(element, "RoleInstanceValue")
+    return Variable(element.get("name", ""), element.get("value"), None if value is None else value.get("xpath", ""))
+
+
+def _site(read: Document, element: Element) -> Site:
+    bindings = tuple(
+        Binding(each.get("name", ""), each.get("endpointName", ""), each.get("hostHeader", ""))
+        for each in read.children(element, "Bindings", "Binding")
+    )
+    return Site(element.get("name", ""), element.get("physicalDirectory"), bindings, _below(read, element))
+
+
+def _below(read: Document, element: Element) -> tuple[Virtual, ...]:
+    return tuple(
+        Virtual(
+            each.get("name", ""),
+            local_name(each) == "VirtualApplication",
+            each.get("physicalDirectory", ""),
+            _below(read, each),
         )
-        yield Site(read.attribute(element, "name"), element.get("physicalDirectory"), bindings)
+        for each in virtual_elements(read, element)
+    )
 
 
-def _check_name(read: Document, element: Element, noun: str) -> None:
-    """Services, roles and stores give their names to files and folders; a missing name is another fault."""
-    name = element.get("name", "")
-    if name and not names.is_name(name):
-        read.fault(element, f"'{name}' cannot be the name of {noun}", names.RULE)
+def _content(read: Document, element: Element) -> Content:
+    source = read.child(element, "SourceDirectory")
+    return Content("" if source is None else source.get("path", ""), element.get("destination", ""))
 
 
-def _names(read: Document, role: Element, path: str) -> tuple[str, ...]:
-    elements = list(read.children(role, path))
-    _unique(read, elements, path.rpartition("/")[2].lower())
-    return tuple(read.attribute(element, "name") for element in elements)
+def _assembly(element: Element | None) -> Assembly | None:
+    if element is None:
+        return None
+    return Assembly(element.get("assemblyName", ""), element.get("targetFrameworkVersion", ""))
 
 
-def _unique(read: Document, elements: Iterable[Element], noun: str) -> None:
-    """Fault every element whose name has been used before it, in any case: Windows' folders do not tell them apart."""
-    seen: dict[str, int] = {}
-    for element in elements:
-        name = element.get("name", "")
-        if name.lower() in seen:
-            wrong = f"there is another {noun} '{name}' in line {seen[name.lower()]}"
-            read.fault(element, wrong, "Rename one of them")
-        seen.setdefault(name.lower(), element.sourceline or 0)
+def _probe(read: Document, element: Element) -> Probe:
+    return Probe(
+        element.get("name", ""),
+        element.get("protocol", ""),
+        element.get("path"),
+        read.number(element, "port"),
+        read.number(element, "intervalInSeconds", 15),
+        read.number(element, "timeoutInSeconds", 31),
+    )
 
 
-def _unique_ports(read: Document, roles: Iterable[Element]) -> None:
-    """A public port belongs to one endpoint of the whole service, for each transport."""
-    seen: dict[tuple[str, bool], str] = {}
-    for role in roles:
-        for element in read.children(role, "Endpoints/InputEndpoint"):
-            key = element.get("port", ""), element.get("protocol") == "udp"
-            owner = f"{role.get('name')}/{element.get('name')}"
-            if key in seen and key[0]:
-                wrong = f"port {key[0]} of {owner} is already the port of {seen[key]}"
-                read.fault(element, wrong, "Give each input endpoint a port of its own")
-            seen.setdefault(key, owner)
+def _traffic_rule(read: Document, element: Element) -> TrafficRule:
+    destinations = tuple(
+        (each.get("roleName", ""), each.get("endpointName", ""))
+        for each in read.children(element, "Destinations", "RoleEndpoint")
+    )
+    source = read.child(element, "WhenSource")
+    return TrafficRule(destinations, None if source is None else _names(read.children(source, "FromRole"), "roleName"))
+
+
+def _names(elements: Iterable[Element], attribute: str = "name") -> tuple[str, ...]:
+    return tuple(each.get(attribute, "") for each in elements)

@@ -4,122 +4,152 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 
 from lxml import etree
 
+from cloudservice import encoding, rules
+from cloudservice.encoding import Encoding
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 
 Element = etree._Element
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 """Far above any real definition; a file beyond it is refused before it is parsed."""
+_DOCTYPE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
+_WORDS = {"WebRole": "role", "WorkerRole": "role", "Role": "role", "LocalStorage": "local store"}
 
 
 @dataclass
 class Document:
-    """A parsed file and the faults found in it so far. All names are looked up in `namespace`."""
+    """A parsed file and the faults found in it so far. All names are looked up in `namespace`.
 
-    path: Path
+    `where` is the file as a user would name it, `size` its bytes.
+
+    Its readers take what the schema allows; for anything else they give the default, since the schema has told it.
+    """
+
+    where: str
     root: Element
     namespace: str
+    size: int
+    encoding: Encoding
     faults: list[Fault] = field(default_factory=list)
 
-    def fault(self, element: Element, wrong: str, remedy: str) -> None:
-        """Note a fault at the element's line."""
-        self.faults.append(Fault(f"{shown(self.path)}:{element.sourceline}", wrong, remedy))
+    def fault(self, element: Element, rule: str, wrong: str, remedy: str) -> None:
+        """Note that a rule is broken at the element's line."""
+        line = element.sourceline
+        self.faults.append(Fault(self.where, wrong, remedy, line, rule, rules.level(rule)))
 
-    def children(self, element: Element, path: str) -> Iterator[Element]:
-        """The elements at a `/`-separated path of local names below `element`, in document order."""
-        qualified = "/".join(f"{{{self.namespace}}}{name}" for name in path.split("/"))
-        return element.iterfind(qualified)
+    def children(self, element: Element | None, *path: str) -> Iterator[Element]:
+        """The elements at a path of local names below `element`, in document order; none below None."""
+        if element is None:
+            return
+        found = element.iterchildren(f"{{{self.namespace}}}{path[0]}")
+        if len(path) == 1:
+            yield from found
+            return
+        for child in found:
+            yield from self.children(child, *path[1:])
 
-    def child(self, element: Element, path: str) -> Element | None:
+    def child(self, element: Element | None, *path: str) -> Element | None:
         """The first element at `path`, if any."""
-        return next(self.children(element, path), None)
+        return next(self.children(element, *path), None)
 
-    def attribute(self, element: Element, name: str, default: str | None = None) -> str:
-        """An attribute's value; a missing or empty one without a default is a fault."""
-        value = element.get(name, default)
-        if value:
-            return value
-        if value is None or default is None:
-            self.fault(element, f"{self.label(element)} has no {name}", f'Add {name}="…" to it')
-        return ""
+    def either(self, element: Element, *names: str) -> Iterator[Element]:
+        """The children of `element` that have one of the local names, in document order."""
+        return element.iterchildren(*(f"{{{self.namespace}}}{name}" for name in names))
 
-    def number(self, element: Element, name: str, limits: range, default: int | None = None) -> int | None:
-        """A whole number inside `limits`; anything else is a fault and gives None."""
+    @overload
+    def number(self, element: Element, name: str, default: int) -> int: ...
+    @overload
+    def number(self, element: Element, name: str, default: None = None) -> int | None: ...
+    def number(self, element: Element, name: str, default: int | None = None) -> int | None:
+        """A whole number."""
         text = element.get(name)
-        if text is None and default is not None:
-            return default
-        if text is not None and is_number(text) and int(text) in limits:
-            return int(text)
-        span = f"Write a whole number from {limits.start} to {limits.stop - 1}"
-        self.fault(element, f"{self.label(element)} has {name} {_quoted(text)}", span)
-        return None
+        return int(text) if text is not None and is_number(text) else default
 
     def boolean(self, element: Element, name: str, default: bool) -> bool:
-        """An XML Schema boolean; anything else is a fault and gives the default."""
+        """An XML Schema boolean."""
         text = element.get(name)
-        if text is None:
-            return default
-        if text.strip() not in {"true", "false", "0", "1"}:
-            self.fault(element, f"{self.label(element)} has {name} {_quoted(text)}", "Write true or false")
-            return default
-        return text.strip() in {"true", "1"}
-
-    def choice(self, element: Element, name: str, values: tuple[str, ...], default: str | None = None) -> str:
-        """One of `values`; anything else is a fault and gives the first."""
-        text = element.get(name, default)
-        if text in values:
-            return str(text)
-        self.fault(element, f"{self.label(element)} has {name} {_quoted(text)}", f"Write {' or '.join(values)}")
-        return values[0]
+        return default if text is None else text.strip() in {"true", "1"}
 
     def label(self, element: Element) -> str:
         """How a message names an element: role 'web', Setting 'Title', Startup."""
-        local = local_name(element)
-        words = {"WebRole": "role", "WorkerRole": "role", "Role": "role"}
         name = element.get("name")
-        return f"{words.get(local, local)} '{name}'" if name else local
+        local = local_name(element)
+        return f"{_WORDS.get(local, local)} '{name}'" if name else local
+
+    def owner(self, element: Element) -> str:
+        """How a message names an element that has no name of its own: role 'web' and Startup."""
+        if element.get("name"):
+            return self.label(element)
+        for above in element.iterancestors():
+            if above.get("name") and above.getparent() is not None:
+                return f"{local_name(element)} of {self.label(above)}"
+        return local_name(element)
 
 
 def is_number(text: str) -> bool:
     """Whether it is a whole number of a sane length; int() alone takes much more, and refuses thousands of digits."""
-    return bool(re.fullmatch(r"\s*[0-9]{1,9}\s*", text))
+    return bool(re.fullmatch(r"\s*[+-]?[0-9]{1,10}\s*", text, re.ASCII))
 
 
 def local_name(element: Element) -> str:
     """The element's name without its namespace."""
-    return etree.QName(element).localname
+    return str(element.tag).rpartition("}")[2]
 
 
 def load(path: Path, root: str, namespace: str) -> Document:
-    """Parse a file without entities, DTD or network; raise ServiceError if it is not a `root` document."""
+    """Read and parse a file; raise ServiceError if it is not a `root` document."""
     where = shown(path)
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise ServiceError(Fault(where, f"the file has {size:,} bytes", f"Keep it under {MAX_BYTES:,}"))
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-        tree = etree.fromstring(path.read_bytes(), parser)
+            raise _error(where, "too-large", f"the file has {size:,} bytes", f"Keep it under {MAX_BYTES:,}")
+        return parse(path, path.read_bytes(), root, namespace)
     except FileNotFoundError:
-        raise ServiceError(Fault(where, "there is no such file", "Create it, or name another one")) from None
+        raise _error(where, "unreadable", "there is no such file", "Create it, or name another one") from None
     except OSError as error:
-        raise ServiceError(Fault(where, f"it cannot be read: {error.strerror}", "Check its permissions")) from None
+        raise _error(where, "unreadable", f"it cannot be read: {error.strerror}", "Check its permissions") from None
+
+
+def parse(path: Path, content: bytes, root: str, namespace: str) -> Document:
+    """Parse the content of a file without entities, DTD or network; raise ServiceError if it is no `root` document."""
+    where = shown(path)
+    written = encoding.detect(content)
+    if written is None:
+        raise _error(where, "encoding", "it declares an encoding that is not known here", "Save it as UTF-8", 1)
+    try:
+        text = written.decode(content)
+    except UnicodeError as error:
+        line = 1 + content.count(b"\n", 0, getattr(error, "start", 0))
+        wrong = f"it is not {written.codec} as its beginning says"
+        raise _error(where, "encoding", wrong, "Save it as UTF-8, or declare the encoding it has", line) from None
+    doctype = _DOCTYPE.match(text)
+    if doctype:
+        wrong = "a document type declaration is not allowed"
+        raise _error(where, "doctype", wrong, "Remove the DOCTYPE", 1 + text.count("\n", 0, doctype.end()))
+    parser = etree.XMLParser(encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    try:
+        tree = etree.fromstring(text.encode(), parser)
     except etree.XMLSyntaxError as error:
-        line = f"{where}:{error.lineno or 1}"
-        raise ServiceError(Fault(line, f"not well-formed XML: {_first_line(error)}", "Mend the XML there")) from None
-    if tree.getroottree().docinfo.doctype:
-        raise ServiceError(Fault(f"{where}:1", "a document type declaration is not allowed", "Remove the DOCTYPE"))
-    document = Document(path, tree, namespace)
-    if tree.tag != f"{{{namespace}}}{root}":
-        document.fault(tree, f"the root element is {tree.tag!s}", f"It must be {root} in {namespace}")
+        wrong = f"not well-formed XML: {_first_line(error)}"
+        raise _error(where, "not-xml", wrong, "Mend the XML there", error.lineno or 1) from None
+    document = Document(where, tree, namespace, len(content), written)
+    if tree.tag != (f"{{{namespace}}}{root}" if namespace else root):
+        document.fault(
+            tree,
+            "wrong-root",
+            f"the root element is {tree.tag!s}",
+            f"It must be {root} in {namespace or 'no namespace'}",
+        )
         raise ServiceError(*document.faults)
     return document
 
 
-def _quoted(text: str | None) -> str:
-    return "missing" if text is None else f"'{text}'"
+def _error(where: str, rule: str, wrong: str, remedy: str, line: int | None = None) -> ServiceError:
+    return ServiceError(Fault(where, wrong, remedy, line, rule, rules.level(rule)))
 
 
 def _first_line(error: etree.XMLSyntaxError) -> str:

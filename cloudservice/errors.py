@@ -1,18 +1,28 @@
 """The one error that a user can mend."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: where (`file` or `file:line`), what, and what to do about it."""
+    """One thing that is wrong: where (a file, or another place), what, and what to do about it.
+
+    `rule` is the name of a rule of cloudservice.rules where one was broken. A warning never stops a command.
+    """
 
     where: str
     wrong: str
     remedy: str
+    line: int | None = None
+    rule: str = ""
+    level: Level = "error"
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.wrong}. {self.remedy}."
+        where = self.where if self.line is None else f"{self.where}:{self.line}"
+        return f"{where}: {self.wrong}. {self.remedy}."
 
 
 class ServiceError(Exception):

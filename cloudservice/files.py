@@ -45,12 +45,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def shown(path: Path) -> str:
-    """The path as a user would type it: relative to the current folder where it lies below it."""
-    try:
-        relative = str(path.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-    return str(path.absolute()) if relative == "." else relative
+    """The path as a user would type it: relative to the current folder where it lies below or beside it."""
+    here, there = Path.cwd(), path.absolute()
+    if there == here or not there.is_relative_to(here.parent) or here.parent.parent == here.parent:
+        return str(there)
+    return os.path.relpath(there, here)
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["web", "worker"]
@@ -10,18 +11,47 @@ EndpointKind = Literal["input", "internal", "instance-input"]
 
 
 @dataclass(frozen=True, slots=True)
+class PortRange:
+    """Ports from `first` to `last`, both of them in it."""
+
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return max(0, self.last - self.first + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A place where a role listens.
 
-    `port` is the public port of an input endpoint and the fixed port of an internal one, if it has any;
+    `port` is the public port of an input endpoint and the fixed port of an internal one, if it has any; `ports` are the
+    ranges of an internal endpoint, and the public ports of an instance input endpoint, one for each instance.
     `local_port` is what the role itself would bind in the cloud. None means that the fabric chooses.
     """
 
     name: str
     kind: EndpointKind
     protocol: str
-    port: int | None
-    local_port: int | None
+    port: int | None = None
+    local_port: int | None = None
+    ports: tuple[PortRange, ...] = ()
+    certificate: str | None = None
+    probe: str | None = None
+    load_balancer: str | None = None
+    ignore_role_instance_status: bool = False
+    distribution: str | None = None
+    idle_timeout_in_minutes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate that a role wants in a store of its machine."""
+
+    name: str
+    store_location: str
+    store_name: str
+    permission_level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +83,138 @@ class LocalStorage:
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """Where a site answers: an endpoint of its role and, if it is not the only one there, a host header."""
+
+    name: str
+    endpoint: str
+    host_header: str
+
+
+@dataclass(frozen=True, slots=True)
+class Virtual:
+    """An application or a directory below a site or another one; `physical_directory` is as for a site."""
+
+    name: str
+    is_application: bool
+    physical_directory: str
+    below: tuple["Virtual", ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """A web site of a web role; `physical_directory` is relative to the definition, None means the role's folder."""
 
     name: str
     physical_directory: str | None
-    endpoints: tuple[str, ...]
+    bindings: tuple[Binding, ...]
+    below: tuple[Virtual, ...]
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The names of the endpoints that it is bound to."""
+        return tuple(binding.endpoint for binding in self.bindings)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A folder that is packaged besides the role's own; `source` is relative to the definition, with %VARIABLES%."""
+
+    source: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The .NET assembly of a NetFxEntryPoint."""
+
+    name: str
+    target_framework: str
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What the definition says of one role."""
+    """What the definition says of one role; `entry_point` is the command line of a ProgramEntryPoint."""
 
     name: str
     kind: Kind
     vmsize: str
     endpoints: tuple[Endpoint, ...]
     settings: tuple[str, ...]
-    certificates: tuple[str, ...]
+    certificates: tuple[Certificate, ...]
     local_storage: tuple[LocalStorage, ...]
     tasks: tuple[Task, ...]
     environment: tuple[Variable, ...]
     entry_point: str | None
     sites: tuple[Site, ...]
+    imports: tuple[str, ...] = ()
+    contents: tuple[Content, ...] = ()
+    assembly: Assembly | None = None
+    startup_priority: int = 0
+    execution_context: str = "limited"
+    enable_native_code_execution: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How the load balancer asks an instance whether it is well; `path` is that of an http probe, times in seconds."""
+
+    name: str
+    protocol: str
+    path: str | None
+    port: int | None
+    interval: int
+    timeout: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficRule:
+    """Internal endpoints, as pairs of role and endpoint, and the roles that may reach them; None means every role."""
+
+    destinations: tuple[tuple[str, ...], ...]
+    sources: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """Permits or denies a subnet (CIDR)."""
+
+    order: int
+    action: str
+    remote_subnet: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointAcl:
+    """Which access control counts for an endpoint of a role."""
+
+    role: str
+    endpoint: str
+    access_control: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """A load balancer inside the virtual network."""
+
+    name: str
+    subnet: str | None
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The network of one configuration: names of subnets and public addresses are given by role."""
+
+    access_controls: Mapping[str, tuple[AccessRule, ...]] = field(default_factory=dict)
+    endpoint_acls: tuple[EndpointAcl, ...] = ()
+    dns_servers: Mapping[str, str] = field(default_factory=dict)
+    virtual_network: str | None = None
+    subnets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    public_ips: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reserved_ips: tuple[str, ...] = ()
+    load_balancers: tuple[LoadBalancer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +224,37 @@ class RoleConfiguration:
     instances: int
     settings: Mapping[str, str]
     thumbprints: Mapping[str, str] = field(default_factory=dict)
+    vm_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the files of a role lie, the project file that describes them if there is one, and their language.
+
+    `language` is `Python`, `.NET`, `Node.js`, `PHP` or, where nothing shows it, empty.
+    """
+
+    folder: Path
+    project: Path | None
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A definition joined with one configuration: every role has both."""
+    """A definition joined with one configuration: every role has both, and a source."""
 
     name: str
     configuration: str
     update_domains: int
     roles: tuple[Role, ...]
     configured: Mapping[str, RoleConfiguration]
+    sources: Mapping[str, Source]
+    probes: tuple[Probe, ...] = ()
+    traffic_rules: tuple[TrafficRule, ...] = ()
+    topology_change_discovery: str | None = None
+    os_family: str = "1"
+    os_version: str = "*"
+    network: Network = Network()
 
     def role(self, name: str) -> Role:
         """The role of that name; KeyError if there is none."""

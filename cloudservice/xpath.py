@@ -4,9 +4,11 @@ Source: Microsoft's page on the xpath values of a role configuration; there is n
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
+from cloudservice import modules
 from cloudservice.service import Role
 
 _INSTANCE = "/RoleEnvironment/CurrentInstance/"
@@ -51,24 +53,47 @@ def place(xpath: str) -> Place | None:
     return ("current", group, name, key) if key else ("current", group, name)
 
 
-def missing(xpath: str, role: Role) -> str | None:
-    """What the xpath names that the role does not have, in words; None if all is there."""
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a role's xpaths may name: by the group of a place. Where a module is not known, they may name more."""
+
+    role: str
+    groups: Mapping[str, Set[str]]
+    are_all: bool
+
+
+def names_of(role: Role) -> Names:
+    """What the role has, and what its imported modules bring."""
+    brought = modules.brought(role.imports)
+    groups = {
+        "settings": {*role.settings, *brought.settings, *brought.optional},
+        "local_resources": {"DiagnosticStore", *(store.name for store in role.local_storage)},
+        "endpoints": {endpoint.name for endpoint in (*role.endpoints, *brought.endpoints)},
+    }
+    return Names(role.name, groups, modules.KNOWN.keys() >= set(role.imports))
+
+
+def missing(xpath: str, names: Names) -> str | None:
+    """What the xpath names that is not among the names, in words; None if all is there."""
     found = place(xpath)
     if found is None:
         return "something that is not in the documented set of xpaths"
     if len(found) < 3:
         return None
-    names = {
-        "settings": set(role.settings),
-        "local_resources": {store.name for store in role.local_storage} | {"DiagnosticStore"},
-        "endpoints": {endpoint.name for endpoint in role.endpoints},
-    }[found[1]]
-    return None if found[2] in names else f"the {_NOUNS[found[1]]} '{found[2]}', which role '{role.name}' does not have"
+    group, name = found[1:3]
+    if name in names.groups[group] or not names.are_all:
+        return None
+    return f"the {_NOUNS[group]} '{name}', which role '{names.role}' does not have"
 
 
 def evaluate(xpath: str, document: Mapping[str, Any]) -> str:
-    """The value of a checked xpath in a role environment document, as the text a process sees."""
+    """The value of a checked xpath in a role environment document, as the text a process sees.
+
+    It is empty for what an imported module would bring, since modules do not run here.
+    """
     value: Any = document
     for key in place(xpath) or ():
-        value = value[key]
+        value = value.get(key, {})
+    if value == {}:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -86,6 +86,16 @@ def plan(run: Run, deployment: Deployment, instance: Instance) -> Launch:
     return Launch(instance, steps, program, document, path, site, mark[leftovers.MARK])
 
 
+def unable(run: Run) -> dict[str, str]:
+    """Why workers of the run cannot be started on this system, by role."""
+    return {
+        name: f"its entry point `{role.entry_point}` cannot run on this system"
+        for name, role in ((name, run.service.role(name)) for name in run.roles)
+        if role.kind == "worker"
+        and _Shell(run, role, run.sources[name], Path()).command(role.entry_point or "", {}) is None
+    }
+
+
 def logs(run: Run, deployment: str, instance: Instance) -> Path:
     """The folder of the instance's logs."""
     return resource(run, deployment, instance, DIAGNOSTIC_STORE) / "LogFiles"

@@ -13,10 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 from xml.etree import ElementTree
 
-from cloudservice import folder, rolemodel
+from cloudservice import folder, rolemodel, source_rules
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole
-from cloudservice.service import Role, Service
+from cloudservice.project import Listing
+from cloudservice.service import Role, Service, Source
+from cloudservice.sources import why_not_packaged
 from packager import contents
 from packager.progress import Report
 from packager.wheelhouse import Wheelhouse
@@ -58,15 +60,20 @@ class Bundle:
 
 def plan(root: Path, service: Service, wheelhouse: Wheelhouse) -> Bundle:
     """Hash everything that belongs to the service in folder `root`; nothing is written."""
-    definition = (root / folder.DEFINITION).read_bytes()
+    definition = folder.definition_file(root).read_bytes()
     first = _part(definition, f"ServiceDefinition/{folder.DEFINITION}")
     parts = {first.name: first}
     layouts: dict[str, dict[str, str]] = {}
     faults: list[Fault] = []
-    for role in service.roles:
+    reasons = left_out(service)
+    if len(reasons) == len(service.roles):
+        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        wrong = f"no role can be packaged ({told})"
+        raise ServiceError(Fault(f"service '{service.name}'", wrong, "Add one that can"))
+    for role in (role for role in service.roles if role.name not in reasons):
         layout = layouts.setdefault(f"Roles/{role.name}", {})
         try:
-            for path, part in _role_files(root, role, wheelhouse):
+            for path, part in _role_files(root, role, service.sources[role.name], wheelhouse):
                 parts.setdefault(part.name, part)
                 layout["\\" + str(path).replace("/", "\\")] = part.name
         except ServiceError as error:
@@ -93,19 +100,25 @@ def write(path: Path, bundle: Bundle, report: Report) -> None:
             report(f"Writing {path.name}", done, bundle.size)
 
 
-def _role_files(root: Path, role: Role, wheelhouse: Wheelhouse) -> Iterable[tuple[PurePosixPath, Part]]:
+def left_out(service: Service) -> dict[str, str]:
+    """Why roles do not go into a bundle, by name."""
+    reasons = {role.name: why_not_packaged(role, service.sources[role.name]) for role in service.roles}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _role_files(root: Path, role: Role, source: Source, wheelhouse: Wheelhouse) -> Iterable[tuple[PurePosixPath, Part]]:
     """Every file of a role instance's root, with its content."""
     sites = {}
-    for number, (site, place) in enumerate(folder.site_folders(root, role).items()):
-        own = place != folder.role_folder(root, role.name)
+    for number, (site, place) in enumerate(folder.site_folders(root, role, source).items()):
+        own = place.resolve() != source.folder.resolve()
         sites[site] = f"sitesroot\\{number}" if own else "approot"
         if own:
             yield from _folder_files(PurePosixPath("sitesroot", str(number)), place)
     yield PurePosixPath("RoleModel.xml"), _part(rolemodel.render(role, sites))
     approot = PurePosixPath("approot")
-    yield from _folder_files(approot, folder.role_folder(root, role.name))
+    yield from _folder_files(approot, source.folder, source_rules.listing_of(source))
     if role.name in wheelhouse.roles:
-        _check_own_names(folder.role_folder(root, role.name))
+        _check_own_names(source.folder)
         yield approot / LOCK, _part(wheelhouse.lock(role.name).encode())
         for wheel in wheelhouse.roles[role.name]:
             size = wheel.path.stat().st_size
@@ -121,8 +134,10 @@ def _check_own_names(role: Path) -> None:
         raise ServiceError(*(Fault(shown(path), wrong, "Rename it, or remove it") for path in taken))
 
 
-def _folder_files(place: PurePosixPath, root: Path) -> Iterable[tuple[PurePosixPath, Part]]:
-    for name, path in contents.files(root):
+def _folder_files(
+    place: PurePosixPath, root: Path, listing: Listing | None = None
+) -> Iterable[tuple[PurePosixPath, Part]]:
+    for name, path in contents.files(root, listing):
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         yield place / name, Part(_content_name(sha256), path, sha256, path.stat().st_size)

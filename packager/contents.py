@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.names import is_reserved
+from cloudservice.project import Listing
 
 _LEFT_OUT = frozenset(
     (
@@ -19,13 +20,15 @@ _LEFT_OUT = frozenset(
 _FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]|[ .]$')
 
 
-def files(folder: Path) -> list[tuple[PurePosixPath, Path]]:
+def files(folder: Path, listing: Listing | None = None) -> list[tuple[PurePosixPath, Path]]:
     """Every file that belongs to the role, as (path below `folder`, real path), sorted by path.
 
-    Left out are version control, caches and virtual environments. Names that Windows cannot hold, two names that
-    differ only in case, links out of the folder and what is no ordinary file are faults, all told at once.
+    With a project's `listing`, only what it holds. Left out are version control, caches and virtual environments. Names
+    that Windows cannot hold, two names that differ only in case, links out of the folder and what is no ordinary file
+    are faults, all told at once.
     """
-    found = sorted((PurePosixPath(path.relative_to(folder).as_posix()), path) for path in _walk(folder))
+    there = ((PurePosixPath(path.relative_to(folder).as_posix()), path) for path in _walk(folder))
+    found = sorted((name, path) for name, path in there if listing is None or listing.holds(str(name)))
     faults: list[Fault] = []
     seen: dict[str, PurePosixPath] = {}
     for name, path in found:

@@ -63,8 +63,8 @@ def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
     `python` is the full version that a Windows host installs if it has none.
     """
     _check_name("the role", name)
-    definition_path = root / folder.DEFINITION
-    configuration_paths = [folder.configuration_file(root, each) for each in folder.configurations(root)]
+    definition_path = folder.definition_file(root)
+    configuration_paths = list(folder.configurations(root).values())
     known = definition.load(definition_path)
     if name.lower() in {role.name.lower() for role in known.roles}:
         wrong = f"there is a role '{name}' already"

@@ -1,21 +1,106 @@
-"""invoke check: every fault of a service at once."""
+"""invoke check: everything that is wrong with a service, at once."""
 
-from invoke import Context
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rolepack.command import SERVICE, command, say, service_folder
+from invoke import Context, Exit
+
+from rolepack.command import AS_JSON, SERVICE, command, counted, say, say_json, service_folder
+
+if TYPE_CHECKING:
+    from cloudservice.errors import Fault
+    from cloudservice.folder import Examination
+
+_FORMATS = ("text", "json", "sarif")
 
 
-@command(help={"service": SERVICE})
-def check(_context: Context, service: str | None = None) -> None:
-    """Read the definition, every configuration and the role folders, and print every fault.
+@command(
+    help={
+        "service": SERVICE,
+        "json": f"{AS_JSON} The same as --format json.",
+        "format": "text, json, or sarif for tools that review code. Default: text.",
+    }
+)
+def check(_context: Context, service: str | None = None, json: bool = False, format: str = "text") -> None:  # noqa: A002
+    """Read the definition, every configuration and the role folders; print every error and every warning.
 
-    Example: invoke check --service shop
+    The exit code is 1 if there is an error. Example: invoke check --service shop
     """
     from cloudservice import folder
+    from cloudservice.errors import Fault, ServiceError
+    from rolepack import sarif
+
+    if format not in _FORMATS:
+        raise ServiceError(Fault("--format", f"'{format}' is no format", f"Write one of {', '.join(_FORMATS)}"))
+    root = service_folder(service)
+    done = folder.check(root, datetime.now(UTC).date())
+    if json or format == "json":
+        say_json(_as_json(root, done))
+    elif format == "sarif":
+        say_json(sarif.render(done.faults))
+    else:
+        _say(root, done)
+    if done.errors:
+        raise Exit(code=1)
+
+
+def _say(root: Path, done: "Examination") -> None:
     from cloudservice.files import shown
 
-    root = service_folder(service)
-    services = folder.check(root)
-    roles = ", ".join(f"{role.name} ({role.kind})" for role in services[0].roles)
-    names = ", ".join(one.configuration for one in services)
-    say(f"Checked service '{services[0].name}' in {shown(root)}: {roles}; configurations {names}. No fault found.")
+    for fault in done.errors:
+        say(str(fault))
+    for fault in done.warnings:
+        say(f"warning: {fault}")
+    found = _counts(done.errors, done.warnings)
+    if not done.services:
+        say(f"{found} in {shown(root)}.")
+        return
+    first = done.services[0]
+    roles = ", ".join(f"{role.name} ({_about(first.sources[role.name].language, role.kind)})" for role in first.roles)
+    names = ", ".join(one.configuration for one in done.services)
+    say(f"Checked service '{first.name}' in {shown(root)}: {roles}; configurations {names}. {found}.")
+
+
+def _counts(errors: Iterable["Fault"], warnings: Iterable["Fault"]) -> str:
+    return f"{counted(list(errors), 'error')}, {counted(list(warnings), 'warning')}"
+
+
+def _about(language: str, kind: str) -> str:
+    return f"{language} {kind}" if language else kind
+
+
+def _as_json(root: Path, done: "Examination") -> dict[str, Any]:
+    """What `check --json` prints; `service`, `configurations` and `roles` are empty while there is an error."""
+    first = done.services[0] if done.services else None
+    return {
+        "folder": str(root),
+        "service": first.name if first else None,
+        "configurations": [one.configuration for one in done.services],
+        "roles": [
+            {
+                "name": role.name,
+                "kind": role.kind,
+                "folder": str(first.sources[role.name].folder),
+                "language": first.sources[role.name].language or None,
+                "requirements": (first.sources[role.name].folder / "requirements.txt").is_file(),
+            }
+            for role in (first.roles if first else ())
+        ]
+        if first
+        else [],
+        "errors": len(done.errors),
+        "warnings": len(done.warnings),
+        "faults": [
+            {
+                "level": fault.level,
+                "rule": fault.rule,
+                "file": fault.where,
+                "line": fault.line,
+                "wrong": fault.wrong,
+                "remedy": fault.remedy,
+            }
+            for fault in done.faults
+        ],
+    }

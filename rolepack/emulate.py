@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def emulate(
     root = service_folder(service)
     loaded = folder.load(root, configuration)
     client.must_not_run(root)
-    told = _run(root, loaded, _chosen(loaded, role), detach)
+    told = _startable(_run(root, loaded, _chosen(loaded, role), detach), role)
     if not detach:
         say(f"Emulating service '{loaded.name}' from {shown(root)}, configuration {configuration}. Ctrl-C stops it.")
         raise Exit(code=client.run_here(told))
@@ -107,19 +108,45 @@ def stop(_context: Context, service: str | None = None) -> None:
     say(f"Stopped {counted(last['instances'], 'instance')} of service '{last['service']}' in {shown(root)}.")
 
 
-def _chosen(loaded: "Service", wanted: Iterable[str]) -> tuple[str, ...]:
-    """The roles to run: those asked for, or all."""
+def _chosen(loaded: "Service", wanted: Sequence[str]) -> tuple[str, ...]:
+    """The roles to run: those asked for, or all that can run here."""
     from cloudservice.errors import Fault, ServiceError
+    from cloudservice.sources import why_not_run
 
-    names = [role.name for role in loaded.roles]
-    faults = [
-        Fault("--role", f"there is no role '{name}'", f"Choose from {', '.join(names)}")
-        for name in wanted
-        if name not in names
-    ]
+    why_not = {role.name: why_not_run(role, loaded.sources[role.name]) for role in loaded.roles}
+    able = [name for name, reason in why_not.items() if reason is None]
+    faults = []
+    for name in wanted:
+        if name not in why_not:
+            faults.append(Fault("--role", f"there is no role '{name}'", f"Choose from {', '.join(able)}"))
+        elif name not in able:
+            faults.append(Fault("--role", f"'{name}' cannot run here: {why_not[name]}", "Leave it out"))
+    if not able:
+        told = "; ".join(f"{name}: {reason}" for name, reason in why_not.items())
+        faults.append(Fault(f"service '{loaded.name}'", f"no role can run here ({told})", "Add one that can"))
     if faults:
         raise ServiceError(*faults)
-    return tuple(name for name in names if name in set(wanted)) or tuple(names)
+    if wanted:
+        return tuple(name for name in able if name in set(wanted))
+    for name, reason in why_not.items():
+        if reason is not None:
+            say(f"{name} is left out: {reason}")
+    return tuple(able)
+
+
+def _startable(told: "Run", wanted: Sequence[str]) -> "Run":
+    """The run without the workers whose program this system cannot start; those asked for have to start."""
+    from cloudservice.errors import Fault, ServiceError
+    from emulator import launch
+
+    unable = launch.unable(told)
+    able = tuple(name for name in told.roles if name not in unable)
+    if not able or any(name in unable for name in wanted):
+        remedy = "Put a .py file of the same name beside the script, or leave the role out with --role"
+        raise ServiceError(*(Fault(f"role '{name}'", reason, remedy) for name, reason in unable.items()))
+    for name, reason in unable.items():
+        say(f"{name} is left out: {reason}")
+    return replace(told, roles=able)
 
 
 def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) -> "Run":
@@ -136,7 +163,7 @@ def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) ->
     faults: list[Fault] = []
     with progress.shown() as report:
         for name in roles:
-            asked_by = folder.role_folder(root, name) / requirements.FILE
+            asked_by = loaded.sources[name].folder / requirements.FILE
             place = root / ".rolepack" / "environments" / name
             try:
                 made = environment.prepare(place, asked_by, parse("win_amd64", "3.12"), report)
@@ -153,8 +180,8 @@ def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) ->
         folder=root,
         service=loaded,
         roles=roles,
-        sources={name: folder.role_folder(root, name) for name in roles},
-        sites={name: folder.site_folders(root, loaded.role(name)) for name in roles},
+        sources={name: loaded.sources[name].folder for name in roles},
+        sites={name: folder.site_folders(root, loaded.role(name), loaded.sources[name]) for name in roles},
         runtimes=runtimes,
         detached=detach,
     )

@@ -46,7 +46,8 @@ def package(
     loaded = folder.load(root, configuration)
     fitting = parse(target, python)
     path = Path(output) if output else root / "dist" / f"{loaded.name}.cspkg"
-    asked = {role.name: folder.role_folder(root, role.name) / requirements.FILE for role in loaded.roles}
+    left_out = bundle.left_out(loaded)
+    asked = {name: source.folder / requirements.FILE for name, source in loaded.sources.items() if name not in left_out}
     with progress.shown(quiet=json) as report:
         wheels = wheelhouse.prepare({name: file for name, file in asked.items() if file.is_file()}, fitting, report)
         planned = bundle.plan(root, loaded, wheels)
@@ -54,9 +55,16 @@ def package(
     beside = path.parent / folder.configuration_file(root, configuration).name
     write_whole(beside, folder.configuration_file(root, configuration).read_bytes())
     if json:
-        told = {"service": loaded.name, "package": str(path.resolve()), "configuration": str(beside.resolve())}
-        say_json({**told, "size": path.stat().st_size, "sha256": store.hash_of(path), **_wheels(wheels, asked)})
+        told: dict[str, object] = {
+            "service": loaded.name,
+            "package": str(path.resolve()),
+            "configuration": str(beside.resolve()),
+        }
+        told |= {"size": path.stat().st_size, "sha256": store.hash_of(path), "left_out": left_out}
+        say_json({**told, **_wheels(wheels, asked)})
         return
+    for name, reason in left_out.items():
+        say(f"{name} is left out: {reason}.")
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     what = f"{', '.join(asked)} with {counted(wheels.wheels, 'wheel')} for {fitting.label}"
     say(f"Packaged {what} into {shown(path)} ({size}).")

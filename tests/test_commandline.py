@@ -32,10 +32,27 @@ def test_nothing_outside_the_folder_is_found(tmp_path, path):
     assert commandline.find(tmp_path / "inner", path) is None
 
 
-def test_missing_files_are_those_of_the_role(tmp_path):
+def test_named_files_are_those_of_the_role(tmp_path):
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "ps.cmd").touch()
-    line = r"bin\ps.cmd LaunchWorker.ps1 worker.py"
-    assert commandline.missing_files(line, tmp_path, tmp_path) == ["LaunchWorker.ps1", "worker.py"]
-    assert commandline.missing_files("setup.bat /q", tmp_path, tmp_path) == ["setup.bat"]
-    assert commandline.missing_files("powershell.exe -File x.ps1", tmp_path, tmp_path) == []
+    batch = tmp_path / "bin" / "ps.cmd"
+    batch.touch()
+
+    def named(line):
+        return commandline.named_files(line, tmp_path, tmp_path)
+
+    assert named(r"bin\ps.cmd LaunchWorker.ps1 worker.py") == {
+        r"bin\ps.cmd": batch,
+        "LaunchWorker.ps1": None,
+        "worker.py": None,
+    }
+    assert named("setup.bat /q") == {"setup.bat": None}
+    assert named("cmd /c setup.bat>log.txt 2>&1") == {"setup.bat": None}
+    assert named(r"%RoleRoot%\approot\bin\ps.cmd") == {r"%RoleRoot%\approot\bin\ps.cmd": batch}
+    assert named("bin/ps.cmd>log.txt") == {"bin/ps.cmd": batch}
+
+
+@pytest.mark.parametrize(
+    "line", ["powershell.exe -File x.ps1", r"C:\x\y.cmd", r"%windir%\x.cmd", "", "  ", "cmd /c", "> x.cmd"]
+)
+def test_programs_of_the_system_are_not_looked_for(tmp_path, line):
+    assert commandline.named_files(line, tmp_path, tmp_path) == {}

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_a_new_service_with_two_roles_has_no_fault(shop):
     local = folder.load(shop, "Local")
     assert [(role.name, role.kind) for role in local.roles] == [("web", "web"), ("jobs", "worker")]
     assert local.role("jobs").entry_point == r"bin\ps.cmd LaunchWorker.ps1 worker.py"
-    assert [one.configuration for one in folder.check(shop)] == ["Cloud", "Local"]
+    assert [one.configuration for one in folder.check(shop, date(2026, 11, 21)).services] == ["Cloud", "Local"]
 
 
 def test_each_kind_has_its_support_files(shop):
@@ -150,7 +151,11 @@ def test_every_configuration_gets_the_role_whatever_its_name(shop):
     west = folder.configuration_file(shop, "Cloud.West")
     west.write_bytes(folder.configuration_file(shop, "Cloud").read_bytes())
     scaffold.new_role(shop, "mail", "worker", "3.12.10")
-    assert [one.configuration for one in folder.check(shop)] == ["Cloud", "Cloud.West", "Local"]
+    assert [one.configuration for one in folder.check(shop, date(2026, 11, 21)).services] == [
+        "Cloud",
+        "Cloud.West",
+        "Local",
+    ]
 
 
 @pytest.mark.parametrize(("role", "kind"), [("frontend", "web"), ("renderer", "worker")])

@@ -1,0 +1,274 @@
+"""The rules of a definition that its schema cannot say."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from cloudservice import modules, names, xpath
+from cloudservice.definition import Definition, endpoint_elements, store_elements, virtual_elements
+from cloudservice.document import Document, Element, local_name
+from cloudservice.service import Endpoint, PortRange, Role
+
+MOST_ROLES = 25
+MOST_ENDPOINTS = 25
+_MOST_INTERNAL = 5
+_MOST_COMPARED = 1000
+"""Public ports that a further one is compared with; a service with so many is refused anyway."""
+_NOT_HTTP = {"tcp", "udp", "any"}
+_Named = Callable[[Element], str]
+
+
+def check(defined: Definition) -> None:
+    """Note what is wrong in the definition itself."""
+    read = defined.document
+    for name in ("LoadBalancerProbes", "NetworkTrafficRules"):
+        _once(read, read.root, name)
+    _name(read, read.root, "a service")
+    _count_roles(defined)
+    _count_endpoints(defined)
+    _unique(read, defined.elements, "role")
+    _public_ports(defined)
+    _probes(defined)
+    _traffic_rules(defined)
+    for role, element in zip(defined.roles, defined.elements, strict=True):
+        _name(read, element, "a role")
+        _role(read, role, element)
+
+
+def _role(read: Document, role: Role, element: Element) -> None:
+    for store in store_elements(read, element):
+        _name(read, store, "a local store")
+    _unique(read, store_elements(read, element), "local store")
+    _unique(read, endpoint_elements(read, element), "endpoint")
+    _unique(read, read.children(element, "ConfigurationSettings", "Setting"), "setting")
+    _unique(read, read.children(element, "Certificates", "Certificate"), "certificate")
+    _unique(read, read.children(element, "Imports", "Import"), "import", lambda each: each.get("moduleName", ""))
+    _imports(read, element)
+    _endpoints(read, role, element)
+    _sites(read, role, element)
+    for environment in (*read.children(element, "Startup", "Task"), *read.children(element, "Runtime")):
+        _variables(read, environment)
+    known = xpath.names_of(role)
+    for value in element.iter(f"{{{read.namespace}}}RoleInstanceValue"):
+        unknown = xpath.missing(value.get("xpath", ""), known) if value.get("xpath") else None
+        if unknown:
+            remedy = "The paths there are stand in rolepack's docs/role-environment.md"
+            read.fault(value, "unknown-xpath", f"its xpath asks for {unknown}", remedy)
+
+
+def _count_roles(defined: Definition) -> None:
+    read = defined.document
+    if not defined.roles:
+        read.fault(read.root, "no-role", "the service has no role", "Add one with `invoke new-role NAME --kind web`")
+    if len(defined.roles) > MOST_ROLES:
+        wrong = f"the service has {len(defined.roles)} roles"
+        read.fault(read.root, "too-many-roles", wrong, f"A service has {MOST_ROLES} at most: make two of it")
+
+
+def _count_endpoints(defined: Definition) -> None:
+    """A service has 25 endpoints at most; a worker role 5 internal ones, a web role without sites 1."""
+    read = defined.document
+    total = sum(len(role.endpoints) + len(modules.brought(role.imports).endpoints) for role in defined.roles)
+    if total > MOST_ENDPOINTS:
+        wrong = f"the service has {total} endpoints, those of imported modules counted"
+        read.fault(read.root, "too-many-endpoints", wrong, f"A service has {MOST_ENDPOINTS} at most: remove some")
+    for role, element in zip(defined.roles, defined.elements, strict=True):
+        if role.kind == "web" and role.sites:
+            continue
+        most = _MOST_INTERNAL if role.kind == "worker" else 1
+        internal = sum(endpoint.kind == "internal" for endpoint in role.endpoints)
+        if internal > most:
+            wrong = f"role '{role.name}' has {internal} internal endpoints"
+            kind = "worker role" if role.kind == "worker" else "web role without sites"
+            read.fault(element, "too-many-endpoints", wrong, f"A {kind} has {most} at most: remove some")
+
+
+def _public_ports(defined: Definition) -> None:
+    """A public port belongs to one endpoint of the whole service, for each transport."""
+    read = defined.document
+    taken: list[tuple[bool, PortRange, str]] = []
+    for role, element in zip(defined.roles, defined.elements, strict=True):
+        elements = list(endpoint_elements(read, element))
+        brought = modules.brought(role.imports).endpoints
+        places = [*zip(role.endpoints, elements, strict=True), *((endpoint, element) for endpoint in brought)]
+        for endpoint, where in places:
+            owner = f"{role.name}/{endpoint.name}"
+            for ports in _public(endpoint):
+                clash = _clash(taken, endpoint.protocol == "udp", ports)
+                if clash:
+                    wrong = f"{_ports(ports)} of {owner} is already taken by {clash}"
+                    read.fault(where, "same-port", wrong, "Give each public endpoint ports of its own")
+                taken.append((endpoint.protocol == "udp", ports, owner))
+
+
+def _public(endpoint: Endpoint) -> tuple[PortRange, ...]:
+    if endpoint.kind == "input":
+        return () if endpoint.port is None else (PortRange(endpoint.port, endpoint.port),)
+    return endpoint.ports if endpoint.kind == "instance-input" else ()
+
+
+def _clash(taken: Sequence[tuple[bool, PortRange, str]], udp: bool, ports: PortRange) -> str | None:
+    for other_udp, other, owner in taken[:_MOST_COMPARED]:
+        if udp == other_udp and ports.first <= other.last and other.first <= ports.last:
+            return owner
+    return None
+
+
+def _ports(ports: PortRange) -> str:
+    return f"port {ports.first}" if ports.first == ports.last else f"the range {ports.first} to {ports.last}"
+
+
+def _endpoints(read: Document, role: Role, element: Element) -> None:
+    certificates = {certificate.name for certificate in role.certificates}
+    probes = {each.get("name") for each in read.children(read.root, "LoadBalancerProbes", "LoadBalancerProbe")}
+    for endpoint, where in zip(role.endpoints, endpoint_elements(read, element), strict=True):
+        label = read.label(where)
+        if endpoint.kind == "input" and endpoint.protocol == "https" and not endpoint.certificate:
+            remedy = "Name one of the role's Certificates in its certificate attribute"
+            read.fault(where, "no-certificate", f"{label} is https and names no certificate", remedy)
+        elif endpoint.certificate and endpoint.certificate not in certificates:
+            wrong = f"there is no certificate '{endpoint.certificate}' in role '{role.name}'"
+            read.fault(where, "unknown-certificate", wrong, "Add it to the role's Certificates, or name one of them")
+        if endpoint.probe and endpoint.probe not in probes:
+            wrong = f"there is no probe '{endpoint.probe}' in LoadBalancerProbes"
+            read.fault(where, "unknown-probe", wrong, "Add it there, or name one that is there")
+        if (
+            endpoint.kind == "internal"
+            and where.get("port")
+            and list(read.either(where, "FixedPort", "FixedPortRange"))
+        ):
+            wrong = f"{label} has both a port and ports as children"
+            read.fault(where, "port-twice", wrong, "Keep one of the two")
+        for ports in where.iter(f"{{{read.namespace}}}FixedPortRange"):
+            if (read.number(ports, "min") or 0) > (read.number(ports, "max") or 0) > 0:
+                wrong = f"{label} has ports from {ports.get('min')} to {ports.get('max')}"
+                read.fault(ports, "empty-range", wrong, "Write the smaller one as min")
+
+
+def _sites(read: Document, role: Role, element: Element) -> None:
+    _unique(read, read.children(element, "Sites", "Site"), "site")
+    endpoints = {endpoint.name: endpoint for endpoint in role.endpoints}
+    answers: dict[tuple[str, str], str] = {}
+    for site in read.children(element, "Sites", "Site"):
+        if read.child(site, "Bindings") is None:
+            remedy = "Add Bindings with a Binding to one of the role's http endpoints"
+            read.fault(site, "missing-element", f"{read.label(site)} has no Bindings", remedy)
+        _once(read, site, "Bindings")
+        _unique(read, read.children(site, "Bindings", "Binding"), "binding")
+        _unique_below(read, site)
+        for binding in read.children(site, "Bindings", "Binding"):
+            name = binding.get("endpointName", "")
+            _binding(read, role, binding, endpoints.get(name))
+            answer = name, binding.get("hostHeader", "").lower()
+            if name and answer in answers:
+                wrong = (
+                    f"{read.label(site)} answers where {answers[answer]} does: endpoint '{name}', the same host header"
+                )
+                read.fault(binding, "same-binding", wrong, "Give each binding of an endpoint its own hostHeader")
+            answers.setdefault(answer, read.label(site))
+
+
+def _binding(read: Document, role: Role, binding: Element, endpoint: Endpoint | None) -> None:
+    name = binding.get("endpointName", "")
+    if not name:
+        return
+    if endpoint is None:
+        wrong = f"there is no endpoint '{name}' in role '{role.name}'"
+        read.fault(binding, "unknown-endpoint", wrong, "Name one of its endpoints")
+    elif endpoint.protocol in _NOT_HTTP:
+        wrong = f"a site cannot answer at endpoint '{name}', whose protocol is {endpoint.protocol}"
+        read.fault(binding, "binding-protocol", wrong, "Name an http or https endpoint")
+
+
+def _unique_below(read: Document, parent: Element) -> None:
+    """What lies below a site has a path of its own."""
+    below = list(virtual_elements(read, parent))
+    _unique(read, below, "path", lambda each: each.get("name", "").replace("\\", "/").strip("/"))
+    for each in below:
+        _unique_below(read, each)
+
+
+def _variables(read: Document, holder: Element) -> None:
+    variables = list(read.children(holder, "Environment", "Variable"))
+    _unique(read, variables, "variable")
+    for element in variables:
+        if (read.child(element, "RoleInstanceValue") is None) == (element.get("value") is None):
+            wrong = f"{read.label(element)} needs a value or a RoleInstanceValue"
+            read.fault(element, "variable-value", wrong, "Give it one of the two")
+        if re.search(r"[=\0]", element.get("name", "")):
+            wrong = "no environment variable can have '=' in its name"
+            read.fault(element, "variable-name", wrong, "Remove it from the name")
+
+
+def _imports(read: Document, role: Element) -> None:
+    for element in read.children(role, "Imports", "Import"):
+        name = element.get("moduleName", "")
+        if name and name not in modules.KNOWN:
+            wrong = (
+                f"the module '{name}' is not known here, so its settings, certificates and endpoints are not checked"
+            )
+            read.fault(element, "unknown-module", wrong, f"Check its name; known are {', '.join(modules.KNOWN)}")
+
+
+def _probes(defined: Definition) -> None:
+    read = defined.document
+    elements = list(read.children(read.root, "LoadBalancerProbes", "LoadBalancerProbe"))
+    _unique(read, elements, "probe")
+    for probe, element in zip(defined.probes, elements, strict=True):
+        if probe.protocol == "http" and not probe.path:
+            read.fault(element, "probe-path", f"{read.label(element)} is http and has no path", 'Add path="/…" to it')
+        if probe.protocol == "tcp" and probe.path is not None:
+            wrong = f"{read.label(element)} is tcp and has a path"
+            read.fault(element, "probe-path", wrong, "Remove the path, or make the protocol http")
+
+
+def _traffic_rules(defined: Definition) -> None:
+    read = defined.document
+    internal = {role.name: _internal(role) for role in defined.roles}
+    for rule in read.children(read.root, "NetworkTrafficRules", "OnlyAllowTrafficTo"):
+        allowed = [local_name(each) for each in read.either(rule, "AllowAllTraffic", "WhenSource")]
+        if len(allowed) != 1:
+            wrong = "OnlyAllowTrafficTo needs AllowAllTraffic or WhenSource"
+            read.fault(rule, "traffic-source", wrong, "Give it one of the two")
+        for source in read.children(rule, "WhenSource", "FromRole"):
+            _traffic_role(read, source, internal)
+        for place in read.children(rule, "Destinations", "RoleEndpoint"):
+            role, endpoint = place.get("roleName", ""), place.get("endpointName", "")
+            if _traffic_role(read, place, internal) and endpoint and endpoint not in internal[role]:
+                wrong = f"a traffic rule names '{endpoint}', which is no internal endpoint of role '{role}'"
+                read.fault(place, "traffic-endpoint", wrong, "Name one of its internal endpoints")
+
+
+def _internal(role: Role) -> set[str]:
+    endpoints = (*role.endpoints, *modules.brought(role.imports).endpoints)
+    return {endpoint.name for endpoint in endpoints if endpoint.kind == "internal"}
+
+
+def _traffic_role(read: Document, place: Element, roles: Mapping[str, object]) -> bool:
+    """Whether the role that a traffic rule names is there."""
+    name = place.get("roleName", "")
+    if name and name not in roles:
+        read.fault(place, "traffic-role", f"a traffic rule names role '{name}', which does not exist", "Name a role")
+    return name in roles
+
+
+def _name(read: Document, element: Element, noun: str) -> None:
+    """Services, roles and stores give their names to files and folders; a missing name is another fault."""
+    name = element.get("name", "")
+    if name and not names.is_name(name):
+        read.fault(element, "bad-name", f"'{name}' cannot be the name of {noun}", names.RULE)
+
+
+def _once(read: Document, parent: Element, name: str) -> None:
+    for again in list(read.children(parent, name))[1:]:
+        read.fault(again, "repeated-element", f"{read.owner(parent)} has a second {name}", "Make them one")
+
+
+def _unique(read: Document, elements: Iterable[Element], noun: str, name_of: _Named | None = None) -> None:
+    """Fault every element whose name has been used before it, in any case: Windows does not tell them apart."""
+    seen: dict[str, int] = {}
+    for element in elements:
+        name = element.get("name", "") if name_of is None else name_of(element)
+        if name and name.lower() in seen:
+            wrong = f"there is another {noun} '{name}' in line {seen[name.lower()]}"
+            read.fault(element, "same-name", wrong, "Rename one of them, or remove it")
+        seen.setdefault(name.lower(), element.sourceline or 0)

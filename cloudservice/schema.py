@@ -1,0 +1,232 @@
+"""Our XML schemas of the two files, and their verdicts as faults that say what to do.
+
+The schema files are the only place that says which elements, attributes and values there are; the remedies are read
+from their documentation.
+"""
+
+import copy
+import difflib
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lxml import etree
+
+from cloudservice.document import Document, Element, local_name
+
+FOLDER = Path(__file__).parent / "schemas"
+_XS = "{http://www.w3.org/2001/XMLSchema}"
+_MOST = 500
+"""Faults that are worth telling one by one; libxml2 takes time for each, in proportion to the elements before it."""
+_SMALL = 100_000
+"""Bytes up to which a file cannot have too many faults to tell."""
+_WITHDRAWN = {"VirtualMachineRole": "Azure withdrew it in 2012: make it a worker role, or a virtual machine"}
+_ATTRIBUTE = re.compile(r"attribute '(?:\{[^}]*\})?([^']+)'")
+_STEP = etree.XPath("*[$name='*' or name()=$name][$number]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """An element that may stand in another: the name of its type, whether it may stand there again, or has to once."""
+
+    type: str
+    repeats: bool
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """What an element may hold; attributes with what may be written in them."""
+
+    children: Mapping[str, _Child]
+    attributes: Mapping[str, str]
+
+
+def validate(document: Document) -> None:
+    """Note everything in the document that its schema does not allow."""
+    root = local_name(document.root)
+    schema = _compiled(root)
+    try:
+        if document.size > _SMALL and _has_too_many(document, schema):
+            raise _TooManyError
+        if not schema.validate(document.root):
+            _Judge(document, _types(root)).tell(root, schema)
+    except _TooManyError:
+        wrong = f"more than {_MOST} things in it are not as the format wants them"
+        document.fault(document.root, "too-many-faults", wrong, "Begin again from a file that is right")
+
+
+def _has_too_many(document: Document, schema: etree.XMLSchema) -> bool:
+    """Whether telling the faults would take too long; counting them in a stream takes no time."""
+    parser = etree.XMLParser(schema=schema, resolve_entities=False, no_network=True)
+    try:
+        etree.fromstring(etree.tostring(document.root), parser)
+    except etree.XMLSyntaxError:
+        return len(parser.error_log) > _MOST
+    return False
+
+
+class _TooManyError(Exception):
+    """There is no use in telling them all."""
+
+
+class _Judge:
+    """Tells the faults of one document."""
+
+    def __init__(self, document: Document, types: Mapping[str, _Type]) -> None:
+        self.document = document
+        self.types = types
+        self.told: set[tuple[Element, str]] = set()
+        self.robbed: set[Element] = set()
+
+    def tell(self, root_type: str, schema: etree.XMLSchema) -> None:
+        """Note what does not belong; then, since the schema stops at it, ask again for the rest without it."""
+        rest = copy.deepcopy(self.document.root)
+        for parent, stranger, type_name in list(self._strangers(rest, root_type)):
+            self._stranger(parent, stranger, type_name)
+            parent.remove(stranger)
+            self.robbed.add(parent)
+        schema.validate(rest)
+        for error in schema.error_log:
+            element, type_name = self._find(rest, root_type, error.path or "")
+            self._verdict(element, type_name, error.type_name, error.message)
+
+    def _strangers(self, element: Element, type_name: str) -> Iterator[tuple[Element, Element, str]]:
+        """Elements that may not stand where they do, or not again, each with its parent and the parent's type."""
+        seen = set()
+        for child in element.iterchildren(etree.Element):
+            declared = self._declared(child, type_name)
+            if declared is None or (not declared.repeats and child.tag in seen):
+                yield element, child, type_name
+            else:
+                yield from self._strangers(child, declared.type)
+            seen.add(child.tag)
+
+    def _declared(self, child: Element, type_name: str) -> _Child | None:
+        return self.types[type_name].children.get(local_name(child)) if self._is_ours(child) else None
+
+    def _is_ours(self, element: Element) -> bool:
+        return str(element.tag).startswith(f"{{{self.document.namespace}}}")
+
+    def _stranger(self, parent: Element, stranger: Element, type_name: str) -> None:
+        name, allowed = local_name(stranger), self.types[type_name].children
+        owner = self.document.owner(parent)
+        if not self._is_ours(stranger):
+            space = etree.QName(stranger).namespace
+            wrong = f"{owner} holds {name} of {f'the namespace {space}' if space else 'no namespace'}"
+            self._fault(stranger, "unknown-element", wrong, "Remove it")
+        elif name in allowed:
+            self._fault(stranger, "repeated-element", f"{owner} has a second {name}", "Make them one")
+        else:
+            remedy = _WITHDRAWN.get(name) or _instead(name, allowed, "It may hold")
+            self._fault(stranger, "unknown-element", f"{owner} cannot hold {name}", remedy)
+
+    def _find(self, root: Element, root_type: str, path: str) -> tuple[Element, str]:
+        """The element at a path of libxml2's (`/*/*[2]/n:Role[1]`), and its type."""
+        element, type_name = root, root_type
+        for step in path.split("/")[2:]:
+            name, _, number = step.partition("[")
+            element = _STEP(element, name=name, number=int(number.rstrip("]") or 1))[0]
+            declared = self._declared(element, type_name)
+            if declared is not None:
+                type_name = declared.type
+        return element, type_name
+
+    def _fault(self, element: Element, rule: str, wrong: str, remedy: str) -> None:
+        if len(self.document.faults) == _MOST:
+            raise _TooManyError
+        self.document.fault(element, rule, wrong, remedy)
+
+    def _missing(self, element: Element, type_name: str) -> None:
+        """What it has to hold, or one of what it may; not where a stranger took the place and was told already."""
+        if element in self.robbed:
+            return
+        declared = self.types[type_name].children
+        there = {local_name(child) for child in element.iterchildren(etree.Element)}
+        required = [name for name, child in declared.items() if child.required and name not in there]
+        wanted = " and ".join(required) or " or ".join(declared)
+        wrong = f"{self.document.owner(element)} has no {wanted}"
+        self._fault(element, "missing-element", wrong, f"Add {wanted} to it")
+
+    def _verdict(self, element: Element, type_name: str, kind: str, message: str) -> None:
+        found = _ATTRIBUTE.search(message)
+        name = found[1] if found else ""
+        if (element, name) in self.told:  # a value that breaks two rules of its type
+            return
+        if name:
+            self.told.add((element, name))
+        known, owner = self.types[type_name].attributes, self.document.owner(element)
+        if kind == "SCHEMAV_CVC_COMPLEX_TYPE_3_2_1":
+            self._fault(
+                element, "unknown-attribute", f"{owner} cannot have {name}", _instead(name, known, "It may have")
+            )
+        elif kind == "SCHEMAV_CVC_COMPLEX_TYPE_4":
+            meant = f": {known[name]}" if known[name] else ""
+            self._fault(element, "missing-attribute", f"{owner} has no {name}", f'Add {name}="…" to it{meant}')
+        elif kind == "SCHEMAV_ELEMENT_CONTENT":
+            self._missing(element, type_name)
+        elif name:
+            wrong = f"{owner} has {name} '{_short(element.get(name, ''))}'"
+            self._fault(element, "value", wrong, f"Write {known.get(name) or 'another value'}")
+        elif _has_text(element):
+            self._fault(element, "text", f"{owner} holds text", "Remove it; it means nothing there")
+
+
+def _has_text(element: Element) -> bool:
+    """Whether there is text between its children; the schema wants not even blanks in an element without any."""
+    pieces = [element.text, *(child.tail for child in element)]
+    return any(piece and piece.strip() for piece in pieces)
+
+
+def _instead(name: str, allowed: Mapping[str, object], otherwise: str) -> str:
+    """What was meant, if that can be guessed, else what there is."""
+    by_lower = {each.lower(): each for each in allowed}
+    meant = difflib.get_close_matches(name.lower(), by_lower, 1, 0.75)
+    if meant:
+        return f"Write {by_lower[meant[0]]}, if that was meant; otherwise remove it"
+    return f"Remove it. {otherwise} {', '.join(sorted(allowed)) or 'nothing'}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+@functools.cache
+def _compiled(root: str) -> etree.XMLSchema:
+    return etree.XMLSchema(_parsed(root))
+
+
+def _parsed(root: str) -> etree._ElementTree:
+    return etree.parse(FOLDER / f"{root}.xsd")
+
+
+@functools.cache
+def _types(root: str) -> Mapping[str, _Type]:
+    """The schema's complex types by name; each element in it has a named type."""
+    schema = _parsed(root).getroot()
+    written = {each.get("name", ""): _documentation(each) for each in schema.iterchildren(f"{_XS}simpleType")}
+    groups = {each.get("name", ""): each for each in schema.iterchildren(f"{_XS}attributeGroup")}
+    types = {}
+    for each in schema.iterchildren(f"{_XS}complexType"):
+        holders = [each, *(groups[one.get("ref", "")] for one in each.iterchildren(f"{_XS}attributeGroup"))]
+        attributes = [one for holder in holders for one in holder.iterchildren(f"{_XS}attribute")]
+        types[each.get("name", "")] = _Type(
+            {one.get("name", ""): _child(one) for one in each.iter(f"{_XS}element")},
+            {one.get("name", ""): written.get(one.get("type", ""), "") for one in attributes},
+        )
+    return types
+
+
+def _child(element: Element) -> _Child:
+    """A child repeats where itself or its group may occur more than once; one of a choice is not required."""
+    parent = element.getparent()
+    holders = [element] if parent is None else [element, parent]
+    repeats = any(one.get("maxOccurs") == "unbounded" for one in holders)
+    optional = any(one.get("minOccurs") == "0" or one.tag == f"{_XS}choice" for one in holders)
+    return _Child(element.get("type", ""), repeats, not optional)
+
+
+def _documentation(element: Element) -> str:
+    return element.findtext(f"{_XS}annotation/{_XS}documentation", "")

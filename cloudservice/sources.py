@@ -1,0 +1,74 @@
+"""Where the files of each role lie, and in which language they are."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cloudservice import project, spelling
+from cloudservice.service import Role, Source
+
+_BY_ENDING = {".py": "Python", ".cs": ".NET", ".vb": ".NET", ".asax": ".NET", ".php": "PHP"}
+_BY_NAME = {"requirements.txt": "Python", "package.json": "Node.js"}
+
+
+def find(folder: Path, roles: Iterable[Role]) -> dict[str, Source]:
+    """The source of each role: the project that a .ccproj refers to, else `roles/<name>`, else `<name>`.
+
+    ServiceError if the .ccproj is no project.
+    """
+    cloud_project = project.find(folder)
+    projects = {} if cloud_project is None else {one.role: one.project for one in project.references(cloud_project)}
+    return {role.name: _source(folder, role, projects) for role in roles}
+
+
+def why_not_packaged(role: Role, source: Source) -> str | None:
+    """What keeps rolepack from packaging the role; None if nothing does."""
+    if source.language == ".NET" or role.assembly is not None:
+        return "it is a .NET role, which has to be built by its own tools"
+    return None
+
+
+def why_not_run(role: Role, source: Source) -> str | None:
+    """What keeps rolepack from running the role here; None if nothing does."""
+    if role.kind == "web" and source.language in {"Node.js", "PHP"}:
+        return f"it is a web role in {source.language}, and only Python sites run here"
+    if role.kind == "web" and not any(endpoint.protocol in {"http", "https"} for endpoint in role.endpoints):
+        return "it is a web role without an http endpoint"
+    return why_not_packaged(role, source)
+
+
+def _source(folder: Path, role: Role, projects: Mapping[str, Path]) -> Source:
+    named = projects.get(role.name)
+    place = named.parent if named is not None else _place(folder, role.name)
+    names = sorted(entry.name for entry in place.iterdir()) if place.is_dir() else []
+    found = named or next((place / name for name in names if _ending(name) in project.LANGUAGES), None)
+    if role.assembly is not None:
+        return Source(place, found, ".NET")
+    language = project.LANGUAGES.get(found.suffix.lower(), "") if found is not None else ""
+    return Source(place, found, language or _language(place, role, names))
+
+
+def _place(folder: Path, role: str) -> Path:
+    usual = spelling.find(folder, f"roles/{role}")
+    if usual.is_dir():
+        return usual
+    beside = spelling.find(folder, role)
+    return beside if beside.is_dir() else folder / "roles" / role
+
+
+def _language(place: Path, role: Role, names: Iterable[str]) -> str:
+    """The first sign of a language: how the role starts, what files there are, what its web.config runs."""
+    if role.entry_point and ".py" in role.entry_point.lower():
+        return "Python"
+    signs = [_BY_NAME.get(name.lower()) or _BY_ENDING.get(_ending(name)) for name in names]
+    found = {sign for sign in signs if sign}
+    for language in ("Python", ".NET", "Node.js", "PHP"):
+        if language in found:
+            return language
+    config = spelling.find(place, "web.config")
+    if config.is_file() and b"WSGI_HANDLER" in config.read_bytes():
+        return "Python"
+    return ""
+
+
+def _ending(name: str) -> str:
+    return Path(name).suffix.lower()

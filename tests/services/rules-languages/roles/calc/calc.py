@@ -1,0 +1,5 @@
+import time
+
+print("calculating")
+while True:
+    time.sleep(1)

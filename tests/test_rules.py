@@ -1,0 +1,130 @@
+"""Every rule of a service, by name: each has a service that is right and a small change that breaks it."""
+
+import shutil
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pytest
+from conftest import SERVICES
+
+from cloudservice import folder, rules
+
+TODAY = date(2026, 11, 21)
+LISTS = sorted(SERVICES.glob("**/faults.toml"))
+FAULTS = [
+    pytest.param(path.parent, fault, id=f"{fault['rule']}-{path.parent.name}-{number}")
+    for path in LISTS
+    for number, fault in enumerate(tomllib.loads(path.read_text(encoding="utf-8"))["fault"])
+]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Copies the example that a list of faults lies in, makes it the current folder and returns it."""
+
+    def copied(example: Path) -> Path:
+        top = SERVICES / example.relative_to(SERVICES).parts[0]
+        shutil.copytree(top, tmp_path / top.name)
+        there = tmp_path / example.relative_to(SERVICES)
+        monkeypatch.chdir(there)
+        return there
+
+    return copied
+
+
+def told(place: Path, rule: str | None = None) -> list[str]:
+    """What `check` says: the errors, and the warnings of one rule."""
+    faults = folder.check(place, TODAY).faults
+    shown = [str(fault) for fault in faults if fault.level == "error" or fault.rule == rule]
+    return [text.replace(str(place), "<folder>").replace(str(place.parents[1]), "<above>") for text in shown]
+
+
+def break_it(place: Path, edit: dict) -> None:
+    path = place / edit["file"]
+    if "gone" in edit:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    elif "folder" in edit:
+        path.unlink()
+        path.mkdir()
+    elif "grown" in edit:
+        path.write_bytes(path.read_bytes() + b" " * edit["grown"])
+    elif "copy" in edit:
+        shutil.copy(place / edit["copy"], path)
+    else:
+        text = path.read_text(encoding="utf-8")
+        assert edit["old"] in text
+        new = text.replace(edit["old"], edit["new"])
+        path.write_bytes(new.encode().replace(b"BYTE-E9", b"\xe9"))
+
+
+@pytest.mark.parametrize("example", [path.parent for path in LISTS], ids=lambda path: path.name)
+def test_each_example_is_right(example, place):
+    there = place(example)
+    assert told(there) == []
+    assert folder.check(there, TODAY).services
+
+
+@pytest.mark.parametrize(("example", "fault"), FAULTS)
+def test_each_fault_is_told(example, fault, place):
+    there = place(example)
+    before = told(there, fault["rule"])
+    for edit in fault["edits"]:
+        break_it(there, edit)
+    broken = folder.check(there, TODAY)
+    assert [text for text in told(there, fault["rule"]) if text not in before] == fault["told"]
+    assert fault["rule"] in {one.rule for one in broken.faults}
+    assert bool(broken.services) == (not broken.errors)
+
+
+def test_every_rule_has_an_example():
+    known = {parameter.values[1]["rule"] for parameter in FAULTS}
+    apart = {"too-many-roles", "too-many-faults", "retired-platform"}  # below: no small change breaks them
+    assert known == rules.RULES.keys() - apart
+
+
+def test_a_service_has_25_roles(place):
+    there = place(SERVICES / "rules-languages")
+    assembly = '<NetFxEntryPoint assemblyName="x" targetFrameworkVersion="v4.0" />'
+    role = f'<WorkerRole name="r{{}}"><Runtime><EntryPoint>{assembly}</EntryPoint></Runtime></WorkerRole>'
+    path = there / folder.DEFINITION
+    text = path.read_text(encoding="utf-8")
+    fits = "".join(role.format(number) for number in range(19))
+    for roles, faults in ((fits, []), (fits + role.format(19), ["too-many-roles"])):
+        path.write_text(text.replace("</ServiceDefinition>", f"{roles}</ServiceDefinition>"), encoding="utf-8")
+        errors = folder.check(there, TODAY).errors
+        assert [fault.rule for fault in errors if fault.rule != "role-missing"] == faults
+
+
+def test_a_service_has_25_endpoints(place):
+    there = place(SERVICES / "rules-web")
+    endpoint = '<InputEndpoint name="E{0}" protocol="tcp" port="{0}" />'
+    path = there / folder.DEFINITION
+    text = path.read_text(encoding="utf-8")
+    for count, faults in ((22, []), (23, ["too-many-endpoints"])):
+        more = "".join(endpoint.format(1000 + number) for number in range(count))
+        path.write_text(text.replace("</Endpoints>", f"{more}</Endpoints>"), encoding="utf-8")
+        assert [fault.rule for fault in folder.check(there, TODAY).errors] == faults
+
+
+@pytest.mark.parametrize("padding", [0, 200_000], ids=["small", "large"])
+def test_a_file_that_is_nothing_like_a_definition_is_told_as_a_whole(place, padding):
+    there = place(SERVICES / "rules-worker")
+    path = there / folder.DEFINITION
+    text = path.read_text(encoding="utf-8").replace('<Setting name="Empty" />', '<Setting colour="red" />' * 600)
+    path.write_text(text + " " * padding, encoding="utf-8")
+    errors = [fault for fault in folder.check(there, TODAY).errors if fault.where == folder.DEFINITION]
+    assert [str(fault) for fault in errors if fault.rule == "too-many-faults"] == [
+        "ServiceDefinition.csdef:2: more than 500 things in it are not as the format wants them. "
+        "Begin again from a file that is right."
+    ]
+    assert len(errors) <= 501
+
+
+@pytest.mark.parametrize(("today", "said"), [(date(2026, 11, 21), "ends on"), (date(2027, 3, 31), "ended on")])
+def test_the_platform_ends(place, today, said):
+    warnings = folder.check(place(SERVICES / "rules-web"), today).warnings
+    assert [str(one) for one in warnings if one.rule == "retired-platform"] == [
+        f"ServiceDefinition.csdef:2: Azure's Cloud Services (extended support) {said} 31 March 2027. "
+        "Plan where the service goes; rolepack runs and packages it as it is."
+    ]
