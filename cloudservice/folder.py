@@ -110,6 +110,12 @@ def configuration_file(folder: Path, name: str) -> Path:
     raise ServiceError(Fault(where, "there is no such configuration", remedy))
 
 
+def usual_configuration(folder: Path, usual: str) -> str:
+    """The name of the configuration that is meant where none is named: the usual one, or the only one there is."""
+    there = configurations(folder)
+    return next(iter(there)) if usual not in there and len(there) == 1 else usual
+
+
 def load(folder: Path, name: str) -> Service:
     """The service with one configuration, or every error of the two files and the role folders at once."""
     done = _examine(folder, {name: configuration_file(folder, name)})

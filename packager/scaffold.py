@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from cloudservice import configuration, definition, edit, folder, names
+from cloudservice import changes, configuration, definition, folder, names
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
 from cloudservice.service import Kind
@@ -41,14 +41,18 @@ def render(template_folders: Iterable[str], values: Mapping[str, object]) -> Ite
 
 def write(root: Path, rendered: Iterable[File]) -> list[Path]:
     """Write the files below `root`, each whole; if any of them exists already, none is written."""
-    wanted = [(root / file.path, file.content) for file in rendered]
-    there = [path for path, _ in wanted if path.exists()]
+    return write_files({root / file.path: file.content for file in rendered})
+
+
+def write_files(wanted: Mapping[Path, bytes]) -> list[Path]:
+    """Write new files, each whole; if any of them exists already, none is written."""
+    there = [path for path in wanted if path.exists()]
     if there:
         remedy = "Move it away, or choose another name"
         raise ServiceError(*(Fault(shown(path), "it exists already", remedy) for path in there))
-    for path, content in wanted:
+    for path, content in wanted.items():
         write_whole(path, content)
-    return [path for path, _ in wanted]
+    return list(wanted)
 
 
 def new_service(root: Path, name: str) -> list[Path]:
@@ -74,11 +78,10 @@ def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
     values = {"name": name, "kind": kind, "python": python, "port": port}
     entries = {file.path.name: file.content.decode() for file in render(["entries/both", f"entries/{kind}"], values)}
     entry = entries["definition.xml"]
-    edits = {definition_path: edit.append_to_root(definition_path.read_bytes(), entry, definition.NAMESPACE)}
+    edits = {definition_path: changes.apply(definition_path, changes.with_role(entry))}
     for path in configuration_paths:
         configuration.load(path)  # only a well-formed file can be edited
-        entry = entries["configuration.xml"]
-        edits[path] = edit.append_to_root(path.read_bytes(), entry, configuration.NAMESPACE)
+        edits[path] = changes.apply(path, changes.with_role(entries["configuration.xml"]))
     written = write(folder.role_folder(root, name), render(["support", kind], values))
     for path, content in edits.items():
         write_whole(path, content)

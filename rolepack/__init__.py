@@ -15,11 +15,14 @@ finally:
 
 from invoke import Collection
 
-from rolepack import check, emulate, new, package
+from rolepack import adopt, change, check, emulate, new, package
 
 namespace = Collection(
     new.new_service,
     new.new_role,
+    adopt.adopt,
+    change.set_values,
+    change.remove_role,
     check.check,
     package.package,
     emulate.emulate,

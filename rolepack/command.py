@@ -30,8 +30,9 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="backslashreplace")  # logs hold what a console may not be able to show
             try:
-                if kwargs.get("name") in {"--help", "-h"}:  # where a command wants a name, Invoke takes it for that
-                    _show_help(function.__name__)
+                if {kwargs.get(word) for word in options.get("positional", ())} & {"--help", "-h"}:
+                    # Where a command wants a word, Invoke takes it for that.
+                    _show_help(options.get("name", function.__name__))
                 else:
                     function(*args, **kwargs)
             except ServiceError as error:

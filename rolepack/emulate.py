@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     iterable=["role"],
     help={
         "service": SERVICE,
-        "configuration": f"{CONFIGURATION} Default: Local.",
+        "configuration": f"{CONFIGURATION} Default: Local, or the only one.",
         "role": "Run only this role; repeatable.",
         "detach": "Return when every instance is Ready, or fail with the reason.",
     },
@@ -28,7 +28,7 @@ def emulate(
     _context: Context,
     role: list[str],
     service: str | None = None,
-    configuration: str = "Local",
+    configuration: str | None = None,
     detach: bool = False,
 ) -> None:
     """Run every instance of every role, each role in its own environment, until Ctrl-C.
@@ -40,6 +40,7 @@ def emulate(
     from emulator import client
 
     root = service_folder(service)
+    configuration = configuration or folder.usual_configuration(root, "Local")
     loaded = folder.load(root, configuration)
     client.must_not_run(root)
     told = _startable(_run(root, loaded, _chosen(loaded, role), detach), role)

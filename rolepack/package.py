@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @command(
     help={
         "service": SERVICE,
-        "configuration": f"{CONFIGURATION} It is checked and copied beside the bundle. Default: Cloud.",
+        "configuration": f"{CONFIGURATION} It is copied beside the bundle. Default: Cloud, or the only one.",
         "target": "Platform that the wheels must fit: win_amd64, win_arm64, manylinux_2_28_x86_64, "
         "manylinux_2_28_aarch64, host. Default: win_amd64.",
         "python": "CPython version that the wheels must fit, 3.12 or 3.12.10. Default: 3.12.",
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def package(
     _context: Context,
     service: str | None = None,
-    configuration: str = "Cloud",
+    configuration: str | None = None,
     target: str = "win_amd64",
     python: str = "3.12",
     output: str | None = None,
@@ -43,6 +43,7 @@ def package(
     from rolepack import progress
 
     root = service_folder(service)
+    configuration = configuration or folder.usual_configuration(root, "Cloud")
     loaded = folder.load(root, configuration)
     fitting = parse(target, python)
     path = Path(output) if output else root / "dist" / f"{loaded.name}.cspkg"

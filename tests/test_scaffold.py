@@ -148,7 +148,7 @@ def test_a_configuration_that_is_not_xml_stops_a_new_role_before_anything_is_wri
 
 
 def test_every_configuration_gets_the_role_whatever_its_name(shop):
-    west = folder.configuration_file(shop, "Cloud.West")
+    west = shop / "ServiceConfiguration.Cloud.West.cscfg"
     west.write_bytes(folder.configuration_file(shop, "Cloud").read_bytes())
     scaffold.new_role(shop, "mail", "worker", "3.12.10")
     assert [one.configuration for one in folder.check(shop, date(2026, 11, 21)).services] == [

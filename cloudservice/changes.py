@@ -1,0 +1,212 @@
+"""Changes of a service's files: roles, counts and settings. Every other byte of a file stays."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+from cloudservice import (
+    configuration,
+    configuration_rules,
+    definition,
+    definition_rules,
+    document,
+    edit,
+    folder,
+    modules,
+)
+from cloudservice.configuration import Configuration
+from cloudservice.definition import Definition
+from cloudservice.edit import Node, Source, UneditableError
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown
+from cloudservice.service import Role
+
+Change = Callable[[Source], bytes | None]
+"""Gives the whole new file; None if there is nothing to change."""
+_ROLES = ("WebRole", "WorkerRole", "Role")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """New contents of files, nothing written yet; for each file what changes in it, in words.
+
+    `left` are the faults that the service has afterwards and did not have before.
+    """
+
+    contents: Mapping[Path, bytes]
+    said: Mapping[Path, tuple[str, ...]]
+    left: tuple[Fault, ...] = ()
+
+
+def apply(path: Path, *changes: Change) -> bytes:
+    """The content of a file after some changes, one after the other. ServiceError if it cannot be edited."""
+    content = path.read_bytes()
+    try:
+        for change in changes:
+            content = change(edit.parse(content)) or content
+    except UneditableError as error:
+        raise ServiceError(Fault(shown(path), str(error), "Save it as UTF-8")) from None
+    return content
+
+
+def with_role(entry: str) -> Change:
+    """Adds the entry of a role, given as edit.Source.append wants it."""
+    return lambda source: source.append(source.root, entry)
+
+
+def without_role(name: str) -> Change:
+    """Removes the entry of a role."""
+
+    def change(source: Source) -> bytes | None:
+        found = _role(source, name)
+        return source.remove(found) if found else None
+
+    return change
+
+
+def with_instances(role: str, count: int) -> Change:
+    """Gives a role that is configured another number of instances."""
+
+    def change(source: Source) -> bytes | None:
+        found = _role(source, role)
+        if found is None:
+            return None
+        instances = next(found.named("Instances"), None)
+        if instances is None:
+            return source.append(found, f'<Instances count="{count}" />\n')
+        return source.set_attribute(instances, "count", str(count))
+
+    return change
+
+
+def with_setting(role: str, name: str, value: str) -> Change:
+    """Gives a setting of a role that is configured a value, for the first time or another one."""
+
+    def change(source: Source) -> bytes | None:
+        found = _role(source, role)
+        if found is None:
+            return None
+        settings = next(found.named("ConfigurationSettings"), None)
+        setting = next(settings.named("Setting", name=name), None) if settings else None
+        if setting is not None:
+            return source.set_attribute(setting, "value", value)
+        entry = f"<Setting name={quoteattr(name)} value={quoteattr(value)} />\n"
+        if settings is not None:
+            return source.append(settings, entry)
+        return source.append(found, f"<ConfigurationSettings>\n  {entry}</ConfigurationSettings>\n")
+
+    return change
+
+
+def plan_values(root: Path, role: str, instances: int | None, settings: Mapping[str, str], only: str | None) -> Plan:
+    """Set the instance count and settings of a role in one configuration, or in all that have them.
+
+    A setting that no configuration has yet goes to all. ServiceError, and no plan, if the role or a setting is not
+    there or if a file would break a rule that it keeps now.
+    """
+    defined = definition.load(folder.definition_file(root))
+    known = _known_role(defined, role)
+    _check_settings(known, settings)
+    paths = folder.configurations(root) if only is None else {only: folder.configuration_file(root, only)}
+    configured = {path: configuration.load(path) for path in paths.values()}
+    having = [path for path, one in configured.items() if role in one.roles]
+    if not having:
+        where = shown(next(iter(paths.values()))) if only else shown(root)
+        raise ServiceError(Fault(where, f"role '{role}' is not configured", f'Add <Role name="{role}"> to it'))
+    contents, said = {}, {}
+    for path in having:
+        chosen = {name: value for name, value in settings.items() if _belongs(name, role, path, having, configured)}
+        changes = [with_setting(role, name, value) for name, value in chosen.items()]
+        words = [f"setting {name}" for name in chosen]
+        if instances is not None:
+            changes.append(with_instances(role, instances))
+            words.append(f"{instances} instance{'' if instances == 1 else 's'}")
+        if changes:
+            contents[path], said[path] = apply(path, *changes), tuple(words)
+    broken = [fault for path in contents for fault in _new_faults(defined, configured[path], path, contents[path])]
+    if broken:
+        raise ServiceError(*broken)
+    return Plan(contents, said)
+
+
+def plan_removal(root: Path, role: str) -> Plan:
+    """Remove a role from the definition and from every configuration; what names it still is in `left`."""
+    path = folder.definition_file(root)
+    defined = definition.load(path)
+    _known_role(defined, role)
+    before = {one: configuration.load(one) for one in folder.configurations(root).values()}
+    contents = {path: apply(path, without_role(role))}
+    contents |= {one: apply(one, without_role(role)) for one, each in before.items() if role in each.roles}
+    remaining = _definition(path, contents[path])
+    left = _beyond(_faults_of(remaining), _faults_of(defined))
+    for one, each in before.items():
+        after = _configuration(one, contents.get(one) or one.read_bytes())
+        left += _beyond(_faults(remaining, after), _faults(defined, each))
+    return Plan(contents, dict.fromkeys(contents, (f"without role {role}",)), tuple(left))
+
+
+def _role(source: Source, name: str) -> Node | None:
+    return next(source.root.named(*_ROLES, name=name), None)
+
+
+def _known_role(defined: Definition, name: str) -> Role:
+    for role in defined.roles:
+        if role.name == name:
+            return role
+    there = ", ".join(role.name for role in defined.roles) or "none"
+    raise ServiceError(Fault("ROLE", f"there is no role '{name}'", f"Choose from {there}"))
+
+
+def _check_settings(role: Role, settings: Mapping[str, str]) -> None:
+    """The settings are declared, and their values can stand in XML; no value is ever told."""
+    brought = modules.brought(role.imports)
+    declared = (*role.settings, *brought.settings, *brought.optional)
+    open_ended = not set(role.imports) <= modules.KNOWN.keys()
+    faults = []
+    for name, value in settings.items():
+        if name not in declared and not open_ended:
+            remedy = f"Declare it in the definition, or choose from {', '.join(declared) or 'none'}"
+            faults.append(Fault("--setting", f"role '{role.name}' does not declare the setting '{name}'", remedy))
+        if not edit.is_text(value):
+            wrong = f"the value of '{name}' holds a character that XML cannot"
+            faults.append(Fault("--setting", wrong, "Encode it, in base64 for example"))
+    if faults:
+        raise ServiceError(*faults)
+
+
+def _belongs(
+    name: str, role: str, path: Path, having: Iterable[Path], configured: Mapping[Path, Configuration]
+) -> bool:
+    """Whether a setting is set in a file: it is there, or it is in none of those that have the role."""
+    there = [one for one in having if name in configured[one].roles[role].settings]
+    return path in there or not there
+
+
+def _new_faults(defined: Definition, before: Configuration, path: Path, content: bytes) -> list[Fault]:
+    return _beyond(_faults(defined, _configuration(path, content)), _faults(defined, before))
+
+
+def _definition(path: Path, content: bytes) -> Definition:
+    return definition.of(document.parse(path, content, definition.ROOT, definition.NAMESPACE))
+
+
+def _configuration(path: Path, content: bytes) -> Configuration:
+    return configuration.of(document.parse(path, content, configuration.ROOT, configuration.NAMESPACE))
+
+
+def _faults_of(defined: Definition) -> list[Fault]:
+    definition_rules.check(defined)
+    return defined.document.faults
+
+
+def _faults(defined: Definition, configured: Configuration) -> list[Fault]:
+    configuration_rules.check(configured)
+    configuration_rules.check_pair(defined, configured)
+    return configured.document.faults
+
+
+def _beyond(now: Iterable[Fault], before: Iterable[Fault]) -> list[Fault]:
+    """The errors that were not there before, whatever their line is now."""
+    known = {(fault.rule, fault.wrong) for fault in before}
+    return [fault for fault in now if fault.level == "error" and (fault.rule, fault.wrong) not in known]

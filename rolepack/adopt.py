@@ -1,0 +1,78 @@
+"""invoke adopt: take over a cloud service that Visual Studio made."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context
+
+from rolepack.command import command, counted, say
+
+if TYPE_CHECKING:
+    from cloudservice.service import Role, Source
+    from packager.adoption import Adoption
+
+
+@command(
+    positional=["folder"],
+    help={
+        "folder": "Folder of the solution, or of the cloud service project in it.",
+        "add": "Write the missing support files; nothing that is there is changed, but for the lists of .pyproj files.",
+    },
+)
+def adopt(_context: Context, folder: str, add: bool = False) -> None:
+    """Report what a cloud service of Visual Studio has and lacks; add what it lacks only when told to.
+
+    Example: rolepack adopt MySolution --add
+    """
+    from cloudservice import folder as service
+    from cloudservice.files import shown
+    from packager import adoption
+    from packager.target import LAST_BINARY_RELEASES
+
+    found = adoption.look(adoption.find(Path(folder)), LAST_BINARY_RELEASES["3.12"])
+    _report(found)
+    if add:
+        for path in adoption.add(found):
+            say(f"  wrote {shown(path)}")
+    elif found.missing:
+        say(f"Nothing was written. `rolepack adopt {folder} --add` adds the {counted(found.missing, 'missing file')}.")
+    errors = service.check(found.root, datetime.now(UTC).date()).errors
+    left = [error for error in errors if add or error.rule not in {"missing-file", "not-in-project"}]
+    for error in left:
+        say(str(error))
+    if not errors:
+        say(f"Nothing keeps it from running. Next: cd {shown(found.root)}; invoke emulate")
+    elif add:
+        say(f"{counted(left, 'error')} left to mend by hand; `invoke check` tells them again, and warnings too.")
+
+
+def _report(found: "Adoption") -> None:
+    from cloudservice import project
+    from cloudservice.files import shown
+
+    cloud_project = project.find(found.root)
+    made_by = f", project {cloud_project.name}" if cloud_project else ""
+    names = ", ".join(found.configurations) or "none"
+    say(f"Service '{found.definition.name}' in {shown(found.root)}{made_by}, configurations {names}.")
+    for role in found.definition.roles:
+        say(f"  {role.name}: {_about(role, found.sources[role.name])}")
+    for path in found.missing:
+        say(f"  missing: {shown(path)}")
+    for remark in found.remarks:
+        say(f"  {remark}.")
+
+
+def _about(role: "Role", source: "Source") -> str:
+    from cloudservice.files import shown
+    from cloudservice.sources import why_not_packaged, why_not_run
+
+    kind = f"{source.language} {role.kind} role".strip()
+    project = f" ({source.project.name})" if source.project else ""
+    place = f"in {shown(source.folder)}{project}" if source.folder.is_dir() else f"without a folder{project}"
+    packages = ", requirements.txt" if (source.folder / "requirements.txt").is_file() else ", no requirements.txt"
+    packaged = why_not_packaged(role, source)
+    if packaged:
+        return f"{kind} {place}; neither packaged nor run here: {packaged}"
+    run = why_not_run(role, source)
+    return f"{kind} {place}{packages if source.language == 'Python' else ''}{f'; not run here: {run}' if run else ''}"
