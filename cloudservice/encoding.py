@@ -47,7 +47,7 @@ def detect(content: bytes) -> Encoding | None:
     if declared is None:
         return Encoding("utf-8")
     name = declared[1].decode().lower()
-    if name.startswith(("utf-16", "utf-32", "ucs-", "iso-10646-ucs", "unicode")):
+    if name == "unicode" or name.startswith(("utf-16", "utf16", "utf-32", "ucs-", "iso-10646-ucs")):
         return Encoding("utf-8")
     return Encoding(name) if _keeps_syntax(name) else None
 

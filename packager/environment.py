@@ -86,7 +86,7 @@ def runtime_kit(python: Path, report: Report) -> Path:
 
 def _make(final: Path, asked_by: Path, target: Target, report: Report) -> None:
     environ = index.uv_environ()
-    report(f"Preparing the environment of {asked_by.parent.name}", 0, 0)
+    report(f"Preparing the environment of {final.parent.name}", 0, 0)
     interpreter = _interpreter(target.minor, environ)
     with _part_folder(final) as part:
         _uv(["venv", "--relocatable", "--quiet", "--python", interpreter, part], asked_by, environ)
