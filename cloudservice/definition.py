@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from cloudservice import document, schema
@@ -29,6 +30,8 @@ from cloudservice.service import (
 NAMESPACE = "http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceDefinition"
 ROOT = "ServiceDefinition"
 UPDATE_DOMAINS = 5
+_MOST_READ = 500
+"""Roles that are read at all; a service with so many is refused anyway."""
 _KINDS: dict[str, Kind] = {"WebRole": "web", "WorkerRole": "worker"}
 _ENDPOINTS: dict[str, EndpointKind] = {
     "InputEndpoint": "input",
@@ -61,7 +64,7 @@ def of(read: Document) -> Definition:
     """The definition in a parsed document, which is checked against the schema."""
     schema.validate(read)
     root = read.root
-    elements = tuple(each for each in read.either(root, *_KINDS) if each.get("name"))
+    elements = tuple(islice((each for each in read.either(root, *_KINDS) if each.get("name")), _MOST_READ))
     return Definition(
         document=read,
         name=root.get("name", ""),

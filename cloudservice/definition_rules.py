@@ -1,7 +1,7 @@
 """The rules of a definition that its schema cannot say."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from cloudservice import modules, names, xpath
 from cloudservice.definition import Definition, endpoint_elements, store_elements, virtual_elements
@@ -11,7 +11,7 @@ from cloudservice.service import Endpoint, PortRange, Role
 MOST_ROLES = 25
 MOST_ENDPOINTS = 25
 _MOST_INTERNAL = 5
-_MOST_COMPARED = 1000
+_MOST_COMPARED = 100
 """Public ports that a further one is compared with; a service with so many is refused anyway."""
 _NOT_HTTP = {"tcp", "udp", "any"}
 _Named = Callable[[Element], str]
@@ -29,9 +29,11 @@ def check(defined: Definition) -> None:
     _public_ports(defined)
     _probes(defined)
     _traffic_rules(defined)
+    probes = {probe.name for probe in defined.probes}
     for role, element in zip(defined.roles, defined.elements, strict=True):
         _name(read, element, "a role")
         _role(read, role, element)
+        _endpoints(read, role, element, probes)
 
 
 def _role(read: Document, role: Role, element: Element) -> None:
@@ -43,7 +45,6 @@ def _role(read: Document, role: Role, element: Element) -> None:
     _unique(read, read.children(element, "Certificates", "Certificate"), "certificate")
     _unique(read, read.children(element, "Imports", "Import"), "import", lambda each: each.get("moduleName", ""))
     _imports(read, element)
-    _endpoints(read, role, element)
     _sites(read, role, element)
     for environment in (*read.children(element, "Startup", "Task"), *read.children(element, "Runtime")):
         _variables(read, environment)
@@ -60,8 +61,8 @@ def _count_roles(defined: Definition) -> None:
     if not defined.roles:
         read.fault(read.root, "no-role", "the service has no role", "Add one with `invoke new-role NAME --kind web`")
     if len(defined.roles) > MOST_ROLES:
-        wrong = f"the service has {len(defined.roles)} roles"
-        read.fault(read.root, "too-many-roles", wrong, f"A service has {MOST_ROLES} at most: make two of it")
+        wrong = f"the service has more than {MOST_ROLES} roles"
+        read.fault(read.root, "too-many-roles", wrong, "Make two services of it")
 
 
 def _count_endpoints(defined: Definition) -> None:
@@ -117,9 +118,8 @@ def _ports(ports: PortRange) -> str:
     return f"port {ports.first}" if ports.first == ports.last else f"the range {ports.first} to {ports.last}"
 
 
-def _endpoints(read: Document, role: Role, element: Element) -> None:
+def _endpoints(read: Document, role: Role, element: Element, probes: Set[str]) -> None:
     certificates = {certificate.name for certificate in role.certificates}
-    probes = {each.get("name") for each in read.children(read.root, "LoadBalancerProbes", "LoadBalancerProbe")}
     for endpoint, where in zip(role.endpoints, endpoint_elements(read, element), strict=True):
         label = read.label(where)
         if endpoint.kind == "input" and endpoint.protocol == "https" and not endpoint.certificate:

@@ -16,6 +16,13 @@ from cloudservice.files import shown
 Element = etree._Element
 MAX_BYTES = 4 * 1024 * 1024
 """Far above any real definition; a file beyond it is refused before it is parsed."""
+_MOST_TOLD = 1000
+"""Characters of a message."""
+MOST_FAULTS = 500
+"""Faults that are worth telling one by one."""
+_LONGEST = 32_767
+"""Characters that Windows takes in a path, a command line or a variable; a setting's value may be longer."""
+_TOO_LONG = etree.XPath("//@*[name()!='value'][string-length()>$longest]")
 _DOCTYPE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 _WORDS = {"WebRole": "role", "WorkerRole": "role", "Role": "role", "LocalStorage": "local store"}
 
@@ -24,7 +31,8 @@ _WORDS = {"WebRole": "role", "WorkerRole": "role", "Role": "role", "LocalStorage
 class Document:
     """A parsed file and the faults found in it so far. All names are looked up in `namespace`.
 
-    `where` is the file as a user would name it, `size` its bytes.
+    `where` is the file as a user would name it, `size` its bytes. Once so much is wrong that it `is_hopeless`, no more
+    is noted.
 
     Its readers take what the schema allows; for anything else they give the default, since the schema has told it.
     """
@@ -35,11 +43,24 @@ class Document:
     size: int
     encoding: Encoding
     faults: list[Fault] = field(default_factory=list)
+    is_hopeless: bool = False
 
     def fault(self, element: Element, rule: str, wrong: str, remedy: str) -> None:
-        """Note that a rule is broken at the element's line."""
-        line = element.sourceline
-        self.faults.append(Fault(self.where, wrong, remedy, line, rule, rules.level(rule)))
+        """Note that a rule is broken at the element's line; the last fault of many says that there are more."""
+        if self.is_hopeless:
+            return
+        if len(self.faults) < MOST_FAULTS:
+            line = element.sourceline
+            self.faults.append(Fault(self.where, _short(wrong), _short(remedy), line, rule, rules.level(rule)))
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Note that there is no use in telling more."""
+        wrong = f"more than {MOST_FAULTS} things in it are wrong"
+        remedy = "Mend what is told, or begin again from a file that is right"
+        self.faults.append(Fault(self.where, wrong, remedy, self.root.sourceline, "too-many-faults"))
+        self.is_hopeless = True
 
     def children(self, element: Element | None, *path: str) -> Iterator[Element]:
         """The elements at a path of local names below `element`, in document order; none below None."""
@@ -136,6 +157,8 @@ def parse(path: Path, content: bytes, root: str, namespace: str) -> Document:
     except etree.XMLSyntaxError as error:
         wrong = f"not well-formed XML: {_first_line(error)}"
         raise _error(where, "not-xml", wrong, "Mend the XML there", error.lineno or 1) from None
+    if len(text) > _LONGEST and _TOO_LONG(tree, longest=_LONGEST):
+        raise _error(where, "too-large", f"an attribute has more than {_LONGEST:,} characters", "Shorten it")
     document = Document(where, tree, namespace, len(content), written)
     if tree.tag != (f"{{{namespace}}}{root}" if namespace else root):
         document.fault(
@@ -150,6 +173,10 @@ def parse(path: Path, content: bytes, root: str, namespace: str) -> Document:
 
 def _error(where: str, rule: str, wrong: str, remedy: str, line: int | None = None) -> ServiceError:
     return ServiceError(Fault(where, wrong, remedy, line, rule, rules.level(rule)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}…"
 
 
 def _first_line(error: etree.XMLSyntaxError) -> str:

@@ -169,7 +169,7 @@ def _read_definition(
         return None, found
     definition_rules.check(defined)
     try:
-        found = sources.find(folder, defined.roles)
+        found = sources.find(folder, defined.roles[: definition_rules.MOST_ROLES])
         source_rules.check(folder, defined, found)
         if today is not None:
             retirement.check(defined, found, today)

@@ -54,7 +54,9 @@ KNOWN: Mapping[str, Module] = {
 
 def brought(imports: Iterable[str]) -> Module:
     """Everything that the modules bring together, by full names; one that is not known brings nothing here."""
-    known = [(f"Microsoft.WindowsAzure.Plugins.{name}.", KNOWN[name]) for name in imports if name in KNOWN]
+    known = [
+        (f"Microsoft.WindowsAzure.Plugins.{name}.", KNOWN[name]) for name in dict.fromkeys(imports) if name in KNOWN
+    ]
     return Module(
         settings=tuple(prefix + name for prefix, module in known for name in module.settings),
         optional=tuple(prefix + name for prefix, module in known for name in module.optional),

@@ -55,8 +55,9 @@ def check(defined: Definition, found: Mapping[str, Source], today: date) -> None
             if module is not None and module.withdrawn:
                 wrong = f"Cloud Services (extended support) refuse the module {each.get('moduleName')}"
                 read.fault(each, "retired-module", wrong, "Remove the import, its settings and its certificates")
-        if found[role.name].language == "Python":
-            for version, where in _ended_pythons(role, found[role.name], today):
+        source = found.get(role.name)
+        if source is not None and source.language == "Python":
+            for version, where in _ended_pythons(role, source, today):
                 wrong = f"role '{role.name}' is for Python {version}, by its {where}; it {_end_of_python(version)}"
                 read.fault(element, "retired-python", wrong, "Move it to a Python that is maintained")
 

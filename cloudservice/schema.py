@@ -10,18 +10,18 @@ import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from lxml import etree
 
-from cloudservice.document import Document, Element, local_name
+from cloudservice.document import MOST_FAULTS, Document, Element, local_name
 
 FOLDER = Path(__file__).parent / "schemas"
 _XS = "{http://www.w3.org/2001/XMLSchema}"
-_MOST = 500
-"""Faults that are worth telling one by one; libxml2 takes time for each, in proportion to the elements before it."""
-_SMALL = 100_000
-"""Bytes up to which a file cannot have too many faults to tell."""
+_SMALL = 30_000
+"""Bytes up to which libxml2 is quick with any fault: each takes it time in proportion to the elements before it."""
+_CHUNK = 50_000
 _WITHDRAWN = {"VirtualMachineRole": "Azure withdrew it in 2012: make it a worker role, or a virtual machine"}
 _ATTRIBUTE = re.compile(r"attribute '(?:\{[^}]*\})?([^']+)'")
 _STEP = etree.XPath("*[$name='*' or name()=$name][$number]")
@@ -48,28 +48,21 @@ def validate(document: Document) -> None:
     """Note everything in the document that its schema does not allow."""
     root = local_name(document.root)
     schema = _compiled(root)
-    try:
-        if document.size > _SMALL and _has_too_many(document, schema):
-            raise _TooManyError
-        if not schema.validate(document.root):
-            _Judge(document, _types(root)).tell(root, schema)
-    except _TooManyError:
-        wrong = f"more than {_MOST} things in it are not as the format wants them"
-        document.fault(document.root, "too-many-faults", wrong, "Begin again from a file that is right")
+    if document.size > _SMALL and _has_too_many(document, schema):
+        document.give_up()
+    elif not schema.validate(document.root):
+        _Judge(document, _types(root)).tell(root, schema)
 
 
 def _has_too_many(document: Document, schema: etree.XMLSchema) -> bool:
     """Whether telling the faults would take too long; counting them in a stream takes no time."""
     parser = etree.XMLParser(schema=schema, resolve_entities=False, no_network=True)
-    try:
-        etree.fromstring(etree.tostring(document.root), parser)
-    except etree.XMLSyntaxError:
-        return len(parser.error_log) > _MOST
+    text = etree.tostring(document.root)
+    for start in range(0, len(text), _CHUNK):
+        parser.feed(text[start : start + _CHUNK])
+        if len(parser.feed_error_log) > MOST_FAULTS:
+            return True
     return False
-
-
-class _TooManyError(Exception):
-    """There is no use in telling them all."""
 
 
 class _Judge:
@@ -84,12 +77,14 @@ class _Judge:
     def tell(self, root_type: str, schema: etree.XMLSchema) -> None:
         """Note what does not belong; then, since the schema stops at it, ask again for the rest without it."""
         rest = copy.deepcopy(self.document.root)
-        for parent, stranger, type_name in list(self._strangers(rest, root_type)):
+        for parent, stranger, type_name in list(islice(self._strangers(rest, root_type), MOST_FAULTS + 1)):
             self._stranger(parent, stranger, type_name)
             parent.remove(stranger)
             self.robbed.add(parent)
+        if self.document.is_hopeless:
+            return
         schema.validate(rest)
-        for error in schema.error_log:
+        for error in islice(schema.error_log, 2 * MOST_FAULTS + 2):  # a value may be told twice
             element, type_name = self._find(rest, root_type, error.path or "")
             self._verdict(element, type_name, error.type_name, error.message)
 
@@ -116,12 +111,12 @@ class _Judge:
         if not self._is_ours(stranger):
             space = etree.QName(stranger).namespace
             wrong = f"{owner} holds {name} of {f'the namespace {space}' if space else 'no namespace'}"
-            self._fault(stranger, "unknown-element", wrong, "Remove it")
+            self.document.fault(stranger, "unknown-element", wrong, "Remove it")
         elif name in allowed:
-            self._fault(stranger, "repeated-element", f"{owner} has a second {name}", "Make them one")
+            self.document.fault(stranger, "repeated-element", f"{owner} has a second {name}", "Make them one")
         else:
             remedy = _WITHDRAWN.get(name) or _instead(name, allowed, "It may hold")
-            self._fault(stranger, "unknown-element", f"{owner} cannot hold {name}", remedy)
+            self.document.fault(stranger, "unknown-element", f"{owner} cannot hold {name}", remedy)
 
     def _find(self, root: Element, root_type: str, path: str) -> tuple[Element, str]:
         """The element at a path of libxml2's (`/*/*[2]/n:Role[1]`), and its type."""
@@ -134,11 +129,6 @@ class _Judge:
                 type_name = declared.type
         return element, type_name
 
-    def _fault(self, element: Element, rule: str, wrong: str, remedy: str) -> None:
-        if len(self.document.faults) == _MOST:
-            raise _TooManyError
-        self.document.fault(element, rule, wrong, remedy)
-
     def _missing(self, element: Element, type_name: str) -> None:
         """What it has to hold, or one of what it may; not where a stranger took the place and was told already."""
         if element in self.robbed:
@@ -148,7 +138,7 @@ class _Judge:
         required = [name for name, child in declared.items() if child.required and name not in there]
         wanted = " and ".join(required) or " or ".join(declared)
         wrong = f"{self.document.owner(element)} has no {wanted}"
-        self._fault(element, "missing-element", wrong, f"Add {wanted} to it")
+        self.document.fault(element, "missing-element", wrong, f"Add {wanted} to it")
 
     def _verdict(self, element: Element, type_name: str, kind: str, message: str) -> None:
         found = _ATTRIBUTE.search(message)
@@ -159,19 +149,19 @@ class _Judge:
             self.told.add((element, name))
         known, owner = self.types[type_name].attributes, self.document.owner(element)
         if kind == "SCHEMAV_CVC_COMPLEX_TYPE_3_2_1":
-            self._fault(
+            self.document.fault(
                 element, "unknown-attribute", f"{owner} cannot have {name}", _instead(name, known, "It may have")
             )
         elif kind == "SCHEMAV_CVC_COMPLEX_TYPE_4":
             meant = f": {known[name]}" if known[name] else ""
-            self._fault(element, "missing-attribute", f"{owner} has no {name}", f'Add {name}="…" to it{meant}')
+            self.document.fault(element, "missing-attribute", f"{owner} has no {name}", f'Add {name}="…" to it{meant}')
         elif kind == "SCHEMAV_ELEMENT_CONTENT":
             self._missing(element, type_name)
         elif name:
             wrong = f"{owner} has {name} '{_short(element.get(name, ''))}'"
-            self._fault(element, "value", wrong, f"Write {known.get(name) or 'another value'}")
+            self.document.fault(element, "value", wrong, f"Write {known.get(name) or 'another value'}")
         elif _has_text(element):
-            self._fault(element, "text", f"{owner} holds text", "Remove it; it means nothing there")
+            self.document.fault(element, "text", f"{owner} holds text", "Remove it; it means nothing there")
 
 
 def _has_text(element: Element) -> bool:

@@ -14,6 +14,10 @@ from cloudservice.service import Role, Source
 def check(folder: Path, defined: Definition, found: Mapping[str, Source]) -> None:
     """Note what is missing on disk, and which roles cannot be packaged or run here."""
     for role, element in zip(defined.roles, defined.elements, strict=True):
+        if role.name not in found:
+            continue
+        if defined.document.is_hopeless:
+            return
         source = found[role.name]
         _obstacles(defined.document, role, element, source)
         if sources.why_not_packaged(role, source) is None:
@@ -57,6 +61,8 @@ def _command_lines(read: Document, role: Role, element: Element, source: Source)
     """What startup tasks and the entry point name is there, and in the project's list if it has one."""
     listed = listing_of(source)
     for where, base in _commands(read, role, element, source.folder):
+        if read.is_hopeless:
+            return
         for name, path in commandline.named_files(where.get("commandLine", ""), source.folder, base).items():
             if path is None:
                 wrong = f"the command line of role '{role.name}' names {name}, which is not in {shown(source.folder)}"
@@ -88,6 +94,8 @@ def listing_of(source: Source) -> Listing | None:
 def _directories(folder: Path, read: Document, site: Element) -> None:
     """The folders of a site and of what lies below it: they are there, near, and do not hold the service itself."""
     written = site.get("physicalDirectory")
+    if read.is_hopeless:
+        return
     if written:
         place = physical_directory(folder, written)
         if not place.is_dir():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cloudservice import project, spelling
+from cloudservice import names, project, spelling
 from cloudservice.service import Role, Source
 
 _BY_ENDING = {".py": "Python", ".cs": ".NET", ".vb": ".NET", ".asax": ".NET", ".php": "PHP"}
@@ -13,11 +13,11 @@ _BY_NAME = {"requirements.txt": "Python", "package.json": "Node.js"}
 def find(folder: Path, roles: Iterable[Role]) -> dict[str, Source]:
     """The source of each role: the project that a .ccproj refers to, else `roles/<name>`, else `<name>`.
 
-    ServiceError if the .ccproj is no project.
+    A role whose name cannot be that of a folder has none. ServiceError if the .ccproj is no project.
     """
     cloud_project = project.find(folder)
     projects = {} if cloud_project is None else {one.role: one.project for one in project.references(cloud_project)}
-    return {role.name: _source(folder, role, projects) for role in roles}
+    return {role.name: _source(folder, role, projects) for role in roles if names.is_name(role.name)}
 
 
 def why_not_packaged(role: Role, source: Source) -> str | None:
@@ -39,12 +39,12 @@ def why_not_run(role: Role, source: Source) -> str | None:
 def _source(folder: Path, role: Role, projects: Mapping[str, Path]) -> Source:
     named = projects.get(role.name)
     place = named.parent if named is not None else _place(folder, role.name)
-    names = sorted(entry.name for entry in place.iterdir()) if place.is_dir() else []
-    found = named or next((place / name for name in names if _ending(name) in project.LANGUAGES), None)
+    there = sorted(entry.name for entry in place.iterdir()) if place.is_dir() else []
+    found = named or next((place / name for name in there if _ending(name) in project.LANGUAGES), None)
     if role.assembly is not None:
         return Source(place, found, ".NET")
     language = project.LANGUAGES.get(found.suffix.lower(), "") if found is not None else ""
-    return Source(place, found, language or _language(place, role, names))
+    return Source(place, found, language or _language(place, role, there))
 
 
 def _place(folder: Path, role: str) -> Path:
@@ -55,11 +55,11 @@ def _place(folder: Path, role: str) -> Path:
     return beside if beside.is_dir() else folder / "roles" / role
 
 
-def _language(place: Path, role: Role, names: Iterable[str]) -> str:
+def _language(place: Path, role: Role, there: Iterable[str]) -> str:
     """The first sign of a language: how the role starts, what files there are, what its web.config runs."""
     if role.entry_point and ".py" in role.entry_point.lower():
         return "Python"
-    signs = [_BY_NAME.get(name.lower()) or _BY_ENDING.get(_ending(name)) for name in names]
+    signs = [_BY_NAME.get(name.lower()) or _BY_ENDING.get(_ending(name)) for name in there]
     found = {sign for sign in signs if sign}
     for language in ("Python", ".NET", "Node.js", "PHP"):
         if language in found:

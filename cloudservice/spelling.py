@@ -2,24 +2,35 @@
 
 from pathlib import Path
 
+_LONGEST = 4096
+"""Characters; a longer path is nowhere, on any system."""
+_NOWHERE = "…"
+
 
 def find(base: Path, path: str) -> Path:
     """The place below or beside `base` that a path with `/` means, in whatever case its parts are written on disk.
 
-    Where nothing of a name is there, it stays as it is written; two spellings of one name are taken in stable order.
+    What is not there stays as it is written; of two spellings of one name, one is always the first.
     """
-    found = base
+    if len(path) > _LONGEST:
+        return base / _NOWHERE
+    found, is_there = base, True
     for part in path.split("/"):
         if part == "..":
             found = found.parent if found.name not in {"", ".."} else found / part
         elif part not in {"", "."}:
-            found = _spelled(found, part)
+            spelled = _spelled(found, part) if is_there else None
+            is_there = spelled is not None
+            found = spelled or found / part
     return found
 
 
-def _spelled(folder: Path, name: str) -> Path:
+def _spelled(folder: Path, name: str) -> Path | None:
     exact = folder / name
-    if exact.exists() or not folder.is_dir():
-        return exact
-    same = sorted(entry for entry in folder.iterdir() if entry.name.lower() == name.lower())
-    return same[0] if same else exact
+    try:
+        if exact.exists():
+            return exact
+        same = sorted(entry for entry in folder.iterdir() if entry.name.lower() == name.lower())
+    except OSError:  # no folder, no permission, or no name that this system could have
+        return None
+    return same[0] if same else None

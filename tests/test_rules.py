@@ -115,8 +115,8 @@ def test_a_file_that_is_nothing_like_a_definition_is_told_as_a_whole(place, padd
     path.write_text(text + " " * padding, encoding="utf-8")
     errors = [fault for fault in folder.check(there, TODAY).errors if fault.where == folder.DEFINITION]
     assert [str(fault) for fault in errors if fault.rule == "too-many-faults"] == [
-        "ServiceDefinition.csdef:2: more than 500 things in it are not as the format wants them. "
-        "Begin again from a file that is right."
+        "ServiceDefinition.csdef:2: more than 500 things in it are wrong. "
+        "Mend what is told, or begin again from a file that is right."
     ]
     assert len(errors) <= 501
 
