@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-_LONGEST = 4096
-"""Characters; a longer path is nowhere, on any system."""
+_LONGEST, _LONGEST_NAME = 4096, 255
+"""Bytes; a longer path, or one with a longer name in it, is nowhere on any system."""
 _NOWHERE = "…"
 
 
@@ -12,10 +12,11 @@ def find(base: Path, path: str) -> Path:
 
     What is not there stays as it is written; of two spellings of one name, one is always the first.
     """
-    if len(path) > _LONGEST:
+    parts = path.split("/")
+    if len(path.encode()) > _LONGEST or any(len(part.encode()) > _LONGEST_NAME for part in parts):
         return base / _NOWHERE
     found, is_there = base, True
-    for part in path.split("/"):
+    for part in parts:
         if part == "..":
             found = found.parent if found.name not in {"", ".."} else found / part
         elif part not in {"", "."}:
