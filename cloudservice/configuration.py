@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudservice import document, schema
-from cloudservice.document import Document, Element
+from cloudservice.document import Document
+from cloudservice.element import Element
 from cloudservice.service import AccessRule, EndpointAcl, LoadBalancer, Network, RoleConfiguration
 
 NAMESPACE = "http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceConfiguration"
@@ -34,7 +35,7 @@ def of(read: Document) -> Configuration:
     schema.validate(read)
     root = read.root
     elements: dict[str, Element] = {}
-    for element in read.children(root, "Role"):
+    for element in root.all("Role"):
         if element.get("name"):
             elements.setdefault(element.get("name", ""), element)
     return Configuration(
@@ -42,67 +43,64 @@ def of(read: Document) -> Configuration:
         service_name=root.get("serviceName", ""),
         os_family=root.get("osFamily", "1").strip(),
         os_version=root.get("osVersion", "*"),
-        roles={name: _role(read, element) for name, element in elements.items()},
+        roles={name: _role(element) for name, element in elements.items()},
         elements=elements,
-        network=_network(read, read.child(root, "NetworkConfiguration")),
+        network=_network(root.first("NetworkConfiguration")),
     )
 
 
-def _role(read: Document, element: Element) -> RoleConfiguration:
-    count = read.child(element, "Instances")
-    settings = read.children(element, "ConfigurationSettings", "Setting")
-    certificates = read.children(element, "Certificates", "Certificate")
+def _role(element: Element) -> RoleConfiguration:
+    count = element.first("Instances")
+    settings = element.all("ConfigurationSettings", "Setting")
+    certificates = element.all("Certificates", "Certificate")
     return RoleConfiguration(
-        instances=1 if count is None else read.number(count, "count", 1),
+        instances=1 if count is None else count.number("count", 1),
         settings={each.get("name", ""): each.get("value", "") for each in settings},
         thumbprints={each.get("name", ""): each.get("thumbprint", "") for each in certificates},
         vm_name=element.get("vmName"),
     )
 
 
-def _network(read: Document, element: Element | None) -> Network:
+def _network(element: Element | None) -> Network:
     if element is None:
         return Network()
-    site = read.child(element, "VirtualNetworkSite")
-    addresses = list(read.children(element, "AddressAssignments", "InstanceAddress"))
+    site = element.first("VirtualNetworkSite")
+    addresses = list(element.all("AddressAssignments", "InstanceAddress"))
     return Network(
         access_controls={
-            each.get("name", ""): tuple(_access_rule(read, rule) for rule in read.children(each, "Rule"))
-            for each in read.children(element, "AccessControls", "AccessControl")
+            each.get("name", ""): tuple(_access_rule(rule) for rule in each.all("Rule"))
+            for each in element.all("AccessControls", "AccessControl")
         },
         endpoint_acls=tuple(
             EndpointAcl(each.get("role", ""), each.get("endpoint", ""), each.get("accessControl", ""))
-            for each in read.children(element, "EndpointAcls", "EndpointAcl")
+            for each in element.all("EndpointAcls", "EndpointAcl")
         ),
         dns_servers={
-            each.get("name", ""): each.get("IPAddress", "")
-            for each in read.children(element, "Dns", "DnsServers", "DnsServer")
+            each.get("name", ""): each.get("IPAddress", "") for each in element.all("Dns", "DnsServers", "DnsServer")
         },
         virtual_network=None if site is None else site.get("name"),
-        subnets={each.get("roleName", ""): _names(read, each, "Subnets", "Subnet") for each in addresses},
-        public_ips={each.get("roleName", ""): _names(read, each, "PublicIPs", "PublicIP") for each in addresses},
-        reserved_ips=_names(read, element, "AddressAssignments", "ReservedIPs", "ReservedIP"),
-        load_balancers=tuple(
-            _load_balancer(read, each) for each in read.children(element, "LoadBalancers", "LoadBalancer")
-        ),
+        subnets={each.get("roleName", ""): _names(each, "Subnets", "Subnet") for each in addresses},
+        public_ips={each.get("roleName", ""): _names(each, "PublicIPs", "PublicIP") for each in addresses},
+        reserved_ips=_names(element, "AddressAssignments", "ReservedIPs", "ReservedIP"),
+        load_balancers=tuple(_load_balancer(each) for each in element.all("LoadBalancers", "LoadBalancer")),
     )
 
 
-def _access_rule(read: Document, element: Element) -> AccessRule:
+def _access_rule(element: Element) -> AccessRule:
     return AccessRule(
-        read.number(element, "order", 0),
+        element.number("order", 0),
         element.get("action", ""),
         element.get("remoteSubnet", ""),
         element.get("description", ""),
     )
 
 
-def _load_balancer(read: Document, element: Element) -> LoadBalancer:
-    front = read.child(element, "FrontendIPConfiguration")
+def _load_balancer(element: Element) -> LoadBalancer:
+    front = element.first("FrontendIPConfiguration")
     if front is None:
         return LoadBalancer(element.get("name", ""), None, None)
     return LoadBalancer(element.get("name", ""), front.get("subnet"), front.get("staticVirtualNetworkIPAddress"))
 
 
-def _names(read: Document, element: Element, *path: str) -> tuple[str, ...]:
-    return tuple(each.get("name", "") for each in read.children(element, *path))
+def _names(element: Element, *path: str) -> tuple[str, ...]:
+    return tuple(each.get("name", "") for each in element.all(*path))

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Mapping, Set
 from cloudservice import modules
 from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
-from cloudservice.document import Document, Element
+from cloudservice.document import Document
+from cloudservice.element import Element
 from cloudservice.service import Role
 
 
 def check(configured: Configuration) -> None:
     """Note what is wrong in the configuration itself."""
     read = configured.document
-    _once(read, read.children(read.root, "NetworkConfiguration"))
+    _once(read, read.root.all("NetworkConfiguration"))
     _roles_once(configured)
-    for role in read.children(read.root, "Role"):
-        _unique(read, read.children(role, "ConfigurationSettings", "Setting"), role)
-        _unique(read, read.children(role, "Certificates", "Certificate"), role)
-    network = read.child(read.root, "NetworkConfiguration")
+    for role in read.root.all("Role"):
+        _unique(read, role.all("ConfigurationSettings", "Setting"), role)
+        _unique(read, role.all("Certificates", "Certificate"), role)
+    network = read.root.first("NetworkConfiguration")
     if network is not None:
         _access_controls(read, network)
         _addresses(read, network)
@@ -50,11 +51,11 @@ def check_pair(defined: Definition, configured: Configuration) -> None:
 
 def _roles_once(configured: Configuration) -> None:
     read = configured.document
-    for element in read.children(read.root, "Role"):
+    for element in read.root.all("Role"):
         name = element.get("name", "")
         first = configured.elements.get(name, element)
         if first is not element:
-            wrong = f"role '{name}' is already configured in line {first.sourceline}"
+            wrong = f"role '{name}' is already configured in line {first.line}"
             read.fault(element, "same-name", wrong, "Keep one of them")
 
 
@@ -63,7 +64,7 @@ def _unique(read: Document, elements: Iterable[Element], role: Element) -> None:
     for element in elements:
         name = element.get("name", "")
         if name and name in seen:
-            wrong = f"{read.label(element)} stands twice in {read.label(role)}"
+            wrong = f"{element.label} stands twice in {role.label}"
             read.fault(element, "same-name", wrong, "Keep one of them")
         seen.add(name)
 
@@ -79,7 +80,7 @@ def _settings(configured: Configuration, role: Role, element: Element) -> None:
             read.fault(element, "setting-missing", wrong, remedy)
     if set(role.imports) <= modules.KNOWN.keys():
         known = {*role.settings, *brought.settings, *brought.optional}
-        for setting in read.children(element, "ConfigurationSettings", "Setting"):
+        for setting in element.all("ConfigurationSettings", "Setting"):
             if setting.get("name") and setting.get("name") not in known:
                 wrong = f"the definition of role '{role.name}' does not declare the setting '{setting.get('name')}'"
                 read.fault(setting, "setting-unknown", wrong, "Declare it there, or remove it here")
@@ -96,7 +97,7 @@ def _certificates(configured: Configuration, role: Role, element: Element) -> No
             read.fault(element, "certificate-missing", wrong, remedy)
     if set(role.imports) <= modules.KNOWN.keys():
         known = set(declared)
-        for certificate in read.children(element, "Certificates", "Certificate"):
+        for certificate in element.all("Certificates", "Certificate"):
             name = certificate.get("name", "")
             if name and name not in known:
                 wrong = f"the definition of role '{role.name}' does not declare the certificate '{name}'"
@@ -109,21 +110,21 @@ def _public_ports(configured: Configuration, role: Role, element: Element) -> No
     for endpoint in role.endpoints:
         there = sum(map(len, endpoint.ports))
         if endpoint.kind == "instance-input" and 0 < there < count:
-            where = read.child(element, "Instances")
+            where = element.first("Instances")
             wrong = f"role '{role.name}' has {count} instances, but endpoint '{endpoint.name}' has {there} public ports"
             remedy = "Widen its FixedPortRange in the definition, or run fewer instances"
             read.fault(element if where is None else where, "range-too-small", wrong, remedy)
 
 
 def _access_controls(read: Document, network: Element) -> None:
-    controls = list(read.children(network, "AccessControls", "AccessControl"))
+    controls = list(network.all("AccessControls", "AccessControl"))
     _unique(read, controls, network)
     for control in controls:
         orders: set[int | None] = set()
-        for rule in read.children(control, "Rule"):
-            order = read.number(rule, "order")
+        for rule in control.all("Rule"):
+            order = rule.number("order")
             if order in orders:
-                wrong = f"{read.label(control)} has two rules of order {order}"
+                wrong = f"{control.label} has two rules of order {order}"
                 read.fault(rule, "same-order", wrong, "Give each rule an order of its own")
             orders.add(order)
             if rule.get("remoteSubnet") and not _is_subnet(rule.get("remoteSubnet", "")):
@@ -133,19 +134,19 @@ def _access_controls(read: Document, network: Element) -> None:
 
 def _addresses(read: Document, network: Element) -> None:
     places = [
-        *((each, "IPAddress") for each in read.children(network, "Dns", "DnsServers", "DnsServer")),
+        *((each, "IPAddress") for each in network.all("Dns", "DnsServers", "DnsServer")),
         *(
             (each, "staticVirtualNetworkIPAddress")
-            for each in read.children(network, "LoadBalancers", "LoadBalancer", "FrontendIPConfiguration")
+            for each in network.all("LoadBalancers", "LoadBalancer", "FrontendIPConfiguration")
         ),
     ]
     for element, attribute in places:
         text = element.get(attribute)
         if text and not _is_address(text):
             read.fault(element, "bad-address", f"'{text}' is no IP address", "Write it as 10.0.0.4")
-    _once(read, read.children(network, "AddressAssignments", "ReservedIPs"))
+    _once(read, network.all("AddressAssignments", "ReservedIPs"))
     seen: set[str] = set()
-    for element in read.children(network, "AddressAssignments", "InstanceAddress"):
+    for element in network.all("AddressAssignments", "InstanceAddress"):
         name = element.get("roleName", "")
         if name and name in seen:
             wrong = f"role '{name}' has a second InstanceAddress"
@@ -156,10 +157,10 @@ def _addresses(read: Document, network: Element) -> None:
 def _network(configured: Configuration, defined: Definition, endpoints: Mapping[str, Set[str]]) -> None:
     """What the network names is there: roles, endpoints (given by role), access controls, load balancers."""
     read = configured.document
-    network = read.child(read.root, "NetworkConfiguration")
-    for address in read.children(network, "AddressAssignments", "InstanceAddress"):
+    network = read.root.first("NetworkConfiguration") or Element("", {}, read.root.line, None)
+    for address in network.all("AddressAssignments", "InstanceAddress"):
         _known_role(read, address, address.get("roleName", ""), endpoints)
-    for acl in read.children(network, "EndpointAcls", "EndpointAcl"):
+    for acl in network.all("EndpointAcls", "EndpointAcl"):
         name, endpoint, control = acl.get("role", ""), acl.get("endpoint", ""), acl.get("accessControl", "")
         if _known_role(read, acl, name, endpoints) and endpoint and endpoint not in endpoints[name]:
             wrong = f"there is no endpoint '{endpoint}' in role '{name}'"
@@ -172,7 +173,7 @@ def _network(configured: Configuration, defined: Definition, endpoints: Mapping[
         if each.load_balancer and each.load_balancer not in balancers:
             wrong = f"{owner.name}/{each.name} names the load balancer '{each.load_balancer}', which is not here"
             remedy = "Add it to LoadBalancers of the NetworkConfiguration"
-            read.fault(read.root if network is None else network, "load-balancer", wrong, remedy)
+            read.fault(network, "load-balancer", wrong, remedy)
 
 
 def _known_role(read: Document, element: Element, name: str, roles: Mapping[str, object]) -> bool:
@@ -188,7 +189,7 @@ def _endpoints(role: Role) -> set[str]:
 
 def _once(read: Document, elements: Iterable[Element]) -> None:
     for again in list(elements)[1:]:
-        read.fault(again, "repeated-element", f"there is a second {read.owner(again)}", "Make them one")
+        read.fault(again, "repeated-element", f"there is a second {again.owner}", "Make them one")
 
 
 def _is_subnet(text: str) -> bool:

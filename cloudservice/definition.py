@@ -1,12 +1,13 @@
 """ServiceDefinition.csdef: read into roles. What is wrong with it is noted in its document."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from cloudservice import document, schema
-from cloudservice.document import Document, Element, local_name
+from cloudservice.document import Document
+from cloudservice.element import Element
 from cloudservice.service import (
     Assembly,
     Binding,
@@ -64,94 +65,89 @@ def of(read: Document) -> Definition:
     """The definition in a parsed document, which is checked against the schema."""
     schema.validate(read)
     root = read.root
-    elements = tuple(islice((each for each in read.either(root, *_KINDS) if each.get("name")), _MOST_READ))
+    elements = tuple(islice((each for each in root.either(*_KINDS) if each.get("name")), _MOST_READ))
     return Definition(
         document=read,
         name=root.get("name", ""),
-        update_domains=read.number(root, "upgradeDomainCount", UPDATE_DOMAINS),
+        update_domains=root.number("upgradeDomainCount", UPDATE_DOMAINS),
         topology_change_discovery=root.get("topologyChangeDiscovery"),
-        roles=tuple(_role(read, each) for each in elements),
+        roles=tuple(_role(each) for each in elements),
         elements=elements,
-        probes=tuple(_probe(read, each) for each in read.children(root, "LoadBalancerProbes", "LoadBalancerProbe")),
-        traffic_rules=tuple(
-            _traffic_rule(read, each) for each in read.children(root, "NetworkTrafficRules", "OnlyAllowTrafficTo")
-        ),
+        probes=tuple(_probe(each) for each in root.all("LoadBalancerProbes", "LoadBalancerProbe")),
+        traffic_rules=tuple(_traffic_rule(each) for each in root.all("NetworkTrafficRules", "OnlyAllowTrafficTo")),
     )
 
 
-def endpoint_elements(read: Document, role: Element) -> Iterator[Element]:
+def endpoint_elements(role: Element) -> list[Element]:
     """The endpoints of a role, in the forms of today and before."""
-    for holder in read.children(role, "Endpoints"):
-        yield from read.either(holder, *_ENDPOINTS)
-    yield from read.children(role, "InputEndpoints", "InputEndpoint")
-    yield from read.children(role, "InternalEndpoint")
+    here = [each for holder in role.all("Endpoints") for each in holder.either(*_ENDPOINTS)]
+    return [*here, *role.all("InputEndpoints", "InputEndpoint"), *role.all("InternalEndpoint")]
 
 
-def store_elements(read: Document, role: Element) -> Iterator[Element]:
+def store_elements(role: Element) -> list[Element]:
     """The local stores of a role, in the forms of today and before."""
-    yield from read.children(role, "LocalResources", "LocalStorage")
-    yield from read.children(role, "LocalStorage")
+    return [*role.all("LocalResources", "LocalStorage"), *role.all("LocalStorage")]
 
 
-def virtual_elements(read: Document, site: Element) -> Iterator[Element]:
+def virtual_elements(site: Element) -> list[Element]:
     """The applications and directories right below a site or another one."""
-    return read.either(site, "VirtualApplication", "VirtualDirectory")
+    return site.either("VirtualApplication", "VirtualDirectory")
 
 
-def _role(read: Document, element: Element) -> Role:
-    runtime = read.child(element, "Runtime")
-    startup = read.child(element, "Startup")
-    program = read.child(runtime, "EntryPoint", "ProgramEntryPoint")
+def _role(element: Element) -> Role:
+    runtime = element.first("Runtime")
+    startup = element.first("Startup")
+    program = element.first("Runtime", "EntryPoint", "ProgramEntryPoint")
     return Role(
         name=element.get("name", ""),
-        kind=_KINDS[local_name(element)],
+        kind=_KINDS[element.name],
         vmsize=element.get("vmsize", "Small"),
-        endpoints=tuple(_endpoint(read, each) for each in endpoint_elements(read, element)),
-        settings=_names(read.children(element, "ConfigurationSettings", "Setting")),
-        certificates=tuple(_certificate(each) for each in read.children(element, "Certificates", "Certificate")),
-        local_storage=tuple(_local_storage(read, each) for each in store_elements(read, element)),
-        tasks=tuple(_task(read, each) for each in read.children(startup, "Task")),
-        environment=_variables(read, runtime),
+        endpoints=tuple(_endpoint(each) for each in endpoint_elements(element)),
+        settings=_names(element.all("ConfigurationSettings", "Setting")),
+        certificates=tuple(_certificate(each) for each in element.all("Certificates", "Certificate")),
+        local_storage=tuple(_local_storage(each) for each in store_elements(element)),
+        tasks=tuple(_task(each) for each in element.all("Startup", "Task")),
+        environment=_variables(element.all("Runtime")),
         entry_point=None if program is None else program.get("commandLine", ""),
-        sites=tuple(_site(read, each) for each in read.children(element, "Sites", "Site")),
-        imports=_names(read.children(element, "Imports", "Import"), "moduleName"),
-        contents=tuple(_content(read, each) for each in read.children(element, "Contents", "Content")),
-        assembly=_assembly(read.child(runtime, "EntryPoint", "NetFxEntryPoint")),
-        startup_priority=0 if startup is None else read.number(startup, "priority", 0),
+        sites=tuple(_site(each) for each in element.all("Sites", "Site")),
+        imports=_names(element.all("Imports", "Import"), "moduleName"),
+        contents=tuple(_content(each) for each in element.all("Contents", "Content")),
+        assembly=_assembly(element.first("Runtime", "EntryPoint", "NetFxEntryPoint")),
+        startup_priority=0 if startup is None else startup.number("priority", 0),
         execution_context="limited" if runtime is None else runtime.get("executionContext", "limited"),
-        enable_native_code_execution=read.boolean(element, "enableNativeCodeExecution", True),
+        enable_native_code_execution=element.boolean("enableNativeCodeExecution", True),
     )
 
 
-def _endpoint(read: Document, element: Element) -> Endpoint:
-    name, kind, protocol = element.get("name", ""), _ENDPOINTS[local_name(element)], element.get("protocol", "")
-    port = read.number(element, "port")
+def _endpoint(element: Element) -> Endpoint:
+    name, kind, protocol = element.get("name", ""), _ENDPOINTS[element.name], element.get("protocol", "")
+    port = element.number("port")
     if kind == "internal":
-        ports = _ranges(read, element)
+        ports = _ranges(element)
         fixed = ports[0].first if len(ports) == 1 and len(ports[0]) == 1 else None
         return Endpoint(name, kind, protocol, port or fixed, ports=ports)
     if kind == "instance-input":
-        ports = _ranges(read, read.child(element, "AllocatePublicPortFrom"))
-        return Endpoint(name, kind, protocol, local_port=read.number(element, "localPort"), ports=ports)
+        ports = _ranges(element, "AllocatePublicPortFrom")
+        return Endpoint(name, kind, protocol, local_port=element.number("localPort"), ports=ports)
     return Endpoint(
         name=name,
         kind=kind,
         protocol=protocol,
         port=port,
-        local_port=None if element.get("localPort") == "*" else read.number(element, "localPort") or port,
+        local_port=None if element.get("localPort") == "*" else element.number("localPort") or port,
         certificate=element.get("certificate"),
         probe=element.get("loadBalancerProbe"),
         load_balancer=element.get("loadBalancer"),
-        ignore_role_instance_status=read.boolean(element, "ignoreRoleInstanceStatus", False),
+        ignore_role_instance_status=element.boolean("ignoreRoleInstanceStatus", False),
         distribution=element.get("loadBalancerDistribution"),
-        idle_timeout_in_minutes=read.number(element, "idleTimeoutInMinutes"),
+        idle_timeout_in_minutes=element.number("idleTimeoutInMinutes"),
     )
 
 
-def _ranges(read: Document, element: Element | None) -> tuple[PortRange, ...]:
-    """The FixedPort and FixedPortRange children of an element."""
-    single = (read.number(each, "port") for each in read.children(element, "FixedPort"))
-    wide = ((read.number(each, "min"), read.number(each, "max")) for each in read.children(element, "FixedPortRange"))
+def _ranges(element: Element, *path: str) -> tuple[PortRange, ...]:
+    """The FixedPort and FixedPortRange elements at a path below an element."""
+    single = (each.number("port") for each in element.all(*path, "FixedPort"))
+    wide = ((each.number("min"), each.number("max")) for each in element.all(*path, "FixedPortRange"))
     ports = [*((port, port) for port in single), *wide]
     return tuple(PortRange(first, last) for first, last in ports if first is not None and last is not None)
 
@@ -165,52 +161,52 @@ def _certificate(element: Element) -> Certificate:
     )
 
 
-def _local_storage(read: Document, element: Element) -> LocalStorage:
-    size = read.number(element, "sizeInMB", 100)
-    return LocalStorage(element.get("name", ""), size, read.boolean(element, "cleanOnRoleRecycle", True))
+def _local_storage(element: Element) -> LocalStorage:
+    size = element.number("sizeInMB", 100)
+    return LocalStorage(element.get("name", ""), size, element.boolean("cleanOnRoleRecycle", True))
 
 
-def _task(read: Document, element: Element) -> Task:
+def _task(element: Element) -> Task:
     return Task(
         element.get("commandLine", ""),
         _TASK_TYPES.get(element.get("taskType", ""), "simple"),
         element.get("executionContext", "limited"),
-        _variables(read, element),
+        _variables([element]),
     )
 
 
-def _variables(read: Document, holder: Element | None) -> tuple[Variable, ...]:
+def _variables(holders: Iterable[Element]) -> tuple[Variable, ...]:
     """The environment of a task or of the runtime."""
-    return tuple(_variable(read, each) for each in read.children(holder, "Environment", "Variable"))
+    return tuple(_variable(each) for holder in holders for each in holder.all("Environment", "Variable"))
 
 
-def _variable(read: Document, element: Element) -> Variable:
-    value = read.child(element, "RoleInstanceValue")
+def _variable(element: Element) -> Variable:
+    value = element.first("RoleInstanceValue")
     return Variable(element.get("name", ""), element.get("value"), None if value is None else value.get("xpath", ""))
 
 
-def _site(read: Document, element: Element) -> Site:
+def _site(element: Element) -> Site:
     bindings = tuple(
         Binding(each.get("name", ""), each.get("endpointName", ""), each.get("hostHeader", ""))
-        for each in read.children(element, "Bindings", "Binding")
+        for each in element.all("Bindings", "Binding")
     )
-    return Site(element.get("name", ""), element.get("physicalDirectory"), bindings, _below(read, element))
+    return Site(element.get("name", ""), element.get("physicalDirectory"), bindings, _below(element))
 
 
-def _below(read: Document, element: Element) -> tuple[Virtual, ...]:
+def _below(element: Element) -> tuple[Virtual, ...]:
     return tuple(
         Virtual(
             each.get("name", ""),
-            local_name(each) == "VirtualApplication",
+            each.name == "VirtualApplication",
             each.get("physicalDirectory", ""),
-            _below(read, each),
+            _below(each),
         )
-        for each in virtual_elements(read, element)
+        for each in virtual_elements(element)
     )
 
 
-def _content(read: Document, element: Element) -> Content:
-    source = read.child(element, "SourceDirectory")
+def _content(element: Element) -> Content:
+    source = element.first("SourceDirectory")
     return Content("" if source is None else source.get("path", ""), element.get("destination", ""))
 
 
@@ -220,24 +216,23 @@ def _assembly(element: Element | None) -> Assembly | None:
     return Assembly(element.get("assemblyName", ""), element.get("targetFrameworkVersion", ""))
 
 
-def _probe(read: Document, element: Element) -> Probe:
+def _probe(element: Element) -> Probe:
     return Probe(
         element.get("name", ""),
         element.get("protocol", ""),
         element.get("path"),
-        read.number(element, "port"),
-        read.number(element, "intervalInSeconds", 15),
-        read.number(element, "timeoutInSeconds", 31),
+        element.number("port"),
+        element.number("intervalInSeconds", 15),
+        element.number("timeoutInSeconds", 31),
     )
 
 
-def _traffic_rule(read: Document, element: Element) -> TrafficRule:
+def _traffic_rule(element: Element) -> TrafficRule:
     destinations = tuple(
-        (each.get("roleName", ""), each.get("endpointName", ""))
-        for each in read.children(element, "Destinations", "RoleEndpoint")
+        (each.get("roleName", ""), each.get("endpointName", "")) for each in element.all("Destinations", "RoleEndpoint")
     )
-    source = read.child(element, "WhenSource")
-    return TrafficRule(destinations, None if source is None else _names(read.children(source, "FromRole"), "roleName"))
+    source = element.first("WhenSource")
+    return TrafficRule(destinations, None if source is None else _names(source.all("FromRole"), "roleName"))
 
 
 def _names(elements: Iterable[Element], attribute: str = "name") -> tuple[str, ...]:

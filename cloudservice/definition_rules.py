@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from cloudservice import modules, names, xpath
 from cloudservice.definition import Definition, endpoint_elements, store_elements, virtual_elements
-from cloudservice.document import Document, Element, local_name
+from cloudservice.document import Document
+from cloudservice.element import Element
 from cloudservice.service import Endpoint, PortRange, Role
 
 MOST_ROLES = 25
@@ -37,19 +38,19 @@ def check(defined: Definition) -> None:
 
 
 def _role(read: Document, role: Role, element: Element) -> None:
-    for store in store_elements(read, element):
+    for store in store_elements(element):
         _name(read, store, "a local store")
-    _unique(read, store_elements(read, element), "local store")
-    _unique(read, endpoint_elements(read, element), "endpoint")
-    _unique(read, read.children(element, "ConfigurationSettings", "Setting"), "setting")
-    _unique(read, read.children(element, "Certificates", "Certificate"), "certificate")
-    _unique(read, read.children(element, "Imports", "Import"), "import", lambda each: each.get("moduleName", ""))
+    _unique(read, store_elements(element), "local store")
+    _unique(read, endpoint_elements(element), "endpoint")
+    _unique(read, element.all("ConfigurationSettings", "Setting"), "setting")
+    _unique(read, element.all("Certificates", "Certificate"), "certificate")
+    _unique(read, element.all("Imports", "Import"), "import", lambda each: each.get("moduleName", ""))
     _imports(read, element)
     _sites(read, role, element)
-    for environment in (*read.children(element, "Startup", "Task"), *read.children(element, "Runtime")):
+    for environment in (*element.all("Startup", "Task"), *element.all("Runtime")):
         _variables(read, environment)
     known = xpath.names_of(role)
-    for value in element.iter(f"{{{read.namespace}}}RoleInstanceValue"):
+    for value in element.descendants("RoleInstanceValue"):
         unknown = xpath.missing(value.get("xpath", ""), known) if value.get("xpath") else None
         if unknown:
             remedy = "The paths there are stand in rolepack's docs/role-environment.md"
@@ -88,7 +89,7 @@ def _public_ports(defined: Definition) -> None:
     read = defined.document
     taken: list[tuple[bool, PortRange, str]] = []
     for role, element in zip(defined.roles, defined.elements, strict=True):
-        elements = list(endpoint_elements(read, element))
+        elements = list(endpoint_elements(element))
         brought = modules.brought(role.imports).endpoints
         places = [*zip(role.endpoints, elements, strict=True), *((endpoint, element) for endpoint in brought)]
         for endpoint, where in places:
@@ -120,8 +121,8 @@ def _ports(ports: PortRange) -> str:
 
 def _endpoints(read: Document, role: Role, element: Element, probes: Set[str]) -> None:
     certificates = {certificate.name for certificate in role.certificates}
-    for endpoint, where in zip(role.endpoints, endpoint_elements(read, element), strict=True):
-        label = read.label(where)
+    for endpoint, where in zip(role.endpoints, endpoint_elements(element), strict=True):
+        label = where.label
         if endpoint.kind == "input" and endpoint.protocol == "https" and not endpoint.certificate:
             remedy = "Name one of the role's Certificates in its certificate attribute"
             read.fault(where, "no-certificate", f"{label} is https and names no certificate", remedy)
@@ -131,40 +132,34 @@ def _endpoints(read: Document, role: Role, element: Element, probes: Set[str]) -
         if endpoint.probe and endpoint.probe not in probes:
             wrong = f"there is no probe '{endpoint.probe}' in LoadBalancerProbes"
             read.fault(where, "unknown-probe", wrong, "Add it there, or name one that is there")
-        if (
-            endpoint.kind == "internal"
-            and where.get("port")
-            and list(read.either(where, "FixedPort", "FixedPortRange"))
-        ):
+        if endpoint.kind == "internal" and where.get("port") and list(where.either("FixedPort", "FixedPortRange")):
             wrong = f"{label} has both a port and ports as children"
             read.fault(where, "port-twice", wrong, "Keep one of the two")
-        for ports in where.iter(f"{{{read.namespace}}}FixedPortRange"):
-            if (read.number(ports, "min") or 0) > (read.number(ports, "max") or 0) > 0:
+        for ports in where.descendants("FixedPortRange"):
+            if (ports.number("min") or 0) > (ports.number("max") or 0) > 0:
                 wrong = f"{label} has ports from {ports.get('min')} to {ports.get('max')}"
                 read.fault(ports, "empty-range", wrong, "Write the smaller one as min")
 
 
 def _sites(read: Document, role: Role, element: Element) -> None:
-    _unique(read, read.children(element, "Sites", "Site"), "site")
+    _unique(read, element.all("Sites", "Site"), "site")
     endpoints = {endpoint.name: endpoint for endpoint in role.endpoints}
     answers: dict[tuple[str, str], str] = {}
-    for site in read.children(element, "Sites", "Site"):
-        if read.child(site, "Bindings") is None:
+    for site in element.all("Sites", "Site"):
+        if site.first("Bindings") is None:
             remedy = "Add Bindings with a Binding to one of the role's http endpoints"
-            read.fault(site, "missing-element", f"{read.label(site)} has no Bindings", remedy)
+            read.fault(site, "missing-element", f"{site.label} has no Bindings", remedy)
         _once(read, site, "Bindings")
-        _unique(read, read.children(site, "Bindings", "Binding"), "binding")
+        _unique(read, site.all("Bindings", "Binding"), "binding")
         _unique_below(read, site)
-        for binding in read.children(site, "Bindings", "Binding"):
+        for binding in site.all("Bindings", "Binding"):
             name = binding.get("endpointName", "")
             _binding(read, role, binding, endpoints.get(name))
             answer = name, binding.get("hostHeader", "").lower()
             if name and answer in answers:
-                wrong = (
-                    f"{read.label(site)} answers where {answers[answer]} does: endpoint '{name}', the same host header"
-                )
+                wrong = f"{site.label} answers where {answers[answer]} does: endpoint '{name}', the same host header"
                 read.fault(binding, "same-binding", wrong, "Give each binding of an endpoint its own hostHeader")
-            answers.setdefault(answer, read.label(site))
+            answers.setdefault(answer, site.label)
 
 
 def _binding(read: Document, role: Role, binding: Element, endpoint: Endpoint | None) -> None:
@@ -181,18 +176,18 @@ def _binding(read: Document, role: Role, binding: Element, endpoint: Endpoint | 
 
 def _unique_below(read: Document, parent: Element) -> None:
     """What lies below a site has a path of its own."""
-    below = list(virtual_elements(read, parent))
+    below = list(virtual_elements(parent))
     _unique(read, below, "path", lambda each: each.get("name", "").replace("\\", "/").strip("/"))
     for each in below:
         _unique_below(read, each)
 
 
 def _variables(read: Document, holder: Element) -> None:
-    variables = list(read.children(holder, "Environment", "Variable"))
+    variables = list(holder.all("Environment", "Variable"))
     _unique(read, variables, "variable")
     for element in variables:
-        if (read.child(element, "RoleInstanceValue") is None) == (element.get("value") is None):
-            wrong = f"{read.label(element)} needs a value or a RoleInstanceValue"
+        if (element.first("RoleInstanceValue") is None) == (element.get("value") is None):
+            wrong = f"{element.label} needs a value or a RoleInstanceValue"
             read.fault(element, "variable-value", wrong, "Give it one of the two")
         if re.search(r"[=\0]", element.get("name", "")):
             wrong = "no environment variable can have '=' in its name"
@@ -200,7 +195,7 @@ def _variables(read: Document, holder: Element) -> None:
 
 
 def _imports(read: Document, role: Element) -> None:
-    for element in read.children(role, "Imports", "Import"):
+    for element in role.all("Imports", "Import"):
         name = element.get("moduleName", "")
         if name and name not in modules.KNOWN:
             wrong = (
@@ -211,27 +206,27 @@ def _imports(read: Document, role: Element) -> None:
 
 def _probes(defined: Definition) -> None:
     read = defined.document
-    elements = list(read.children(read.root, "LoadBalancerProbes", "LoadBalancerProbe"))
+    elements = list(read.root.all("LoadBalancerProbes", "LoadBalancerProbe"))
     _unique(read, elements, "probe")
     for probe, element in zip(defined.probes, elements, strict=True):
         if probe.protocol == "http" and not probe.path:
-            read.fault(element, "probe-path", f"{read.label(element)} is http and has no path", 'Add path="/…" to it')
+            read.fault(element, "probe-path", f"{element.label} is http and has no path", 'Add path="/…" to it')
         if probe.protocol == "tcp" and probe.path is not None:
-            wrong = f"{read.label(element)} is tcp and has a path"
+            wrong = f"{element.label} is tcp and has a path"
             read.fault(element, "probe-path", wrong, "Remove the path, or make the protocol http")
 
 
 def _traffic_rules(defined: Definition) -> None:
     read = defined.document
     internal = {role.name: _internal(role) for role in defined.roles}
-    for rule in read.children(read.root, "NetworkTrafficRules", "OnlyAllowTrafficTo"):
-        allowed = [local_name(each) for each in read.either(rule, "AllowAllTraffic", "WhenSource")]
+    for rule in read.root.all("NetworkTrafficRules", "OnlyAllowTrafficTo"):
+        allowed = [each.name for each in rule.either("AllowAllTraffic", "WhenSource")]
         if len(allowed) != 1:
             wrong = "OnlyAllowTrafficTo needs AllowAllTraffic or WhenSource"
             read.fault(rule, "traffic-source", wrong, "Give it one of the two")
-        for source in read.children(rule, "WhenSource", "FromRole"):
+        for source in rule.all("WhenSource", "FromRole"):
             _traffic_role(read, source, internal)
-        for place in read.children(rule, "Destinations", "RoleEndpoint"):
+        for place in rule.all("Destinations", "RoleEndpoint"):
             role, endpoint = place.get("roleName", ""), place.get("endpointName", "")
             if _traffic_role(read, place, internal) and endpoint and endpoint not in internal[role]:
                 wrong = f"a traffic rule names '{endpoint}', which is no internal endpoint of role '{role}'"
@@ -259,8 +254,8 @@ def _name(read: Document, element: Element, noun: str) -> None:
 
 
 def _once(read: Document, parent: Element, name: str) -> None:
-    for again in list(read.children(parent, name))[1:]:
-        read.fault(again, "repeated-element", f"{read.owner(parent)} has a second {name}", "Make them one")
+    for again in list(parent.all(name))[1:]:
+        read.fault(again, "repeated-element", f"{parent.owner} has a second {name}", "Make them one")
 
 
 def _unique(read: Document, elements: Iterable[Element], noun: str, name_of: _Named | None = None) -> None:
@@ -271,4 +266,4 @@ def _unique(read: Document, elements: Iterable[Element], noun: str, name_of: _Na
         if name and name.lower() in seen:
             wrong = f"there is another {noun} '{name}' in line {seen[name.lower()]}"
             read.fault(element, "same-name", wrong, "Rename one of them, or remove it")
-        seen.setdefault(name.lower(), element.sourceline or 0)
+        seen.setdefault(name.lower(), element.line)

@@ -1,5 +1,6 @@
 """A service's folder on disk: found, read with its configurations, and checked as a whole."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -84,10 +85,10 @@ def configurations(folder: Path) -> dict[str, Path]:
 
 
 def _configuration_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.iterdir()):
-        match = _CONFIGURATION.fullmatch(path.name)
+    for name in sorted(os.listdir(folder)):
+        match = _CONFIGURATION.fullmatch(name)
         if match:
-            yield match[1] or UNNAMED, path
+            yield match[1] or UNNAMED, folder / name
 
 
 def _twins(folder: Path) -> Iterator[Fault]:

@@ -4,6 +4,7 @@ Source: the cloud service and Python project types of Visual Studio 2012 to 2017
 """
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from cloudservice import document, spelling
-from cloudservice.document import Document, Element
+from cloudservice.document import Document
+from cloudservice.element import Node
 from cloudservice.errors import ServiceError
 
 NAMESPACE = "http://schemas.microsoft.com/developer/msbuild/2003"
@@ -53,7 +55,8 @@ class Listing:
 
 def find(folder: Path) -> Path | None:
     """The cloud service project in a service's folder, if there is one."""
-    return next(iter(sorted(folder.glob("*.ccproj"))), None)
+    found = sorted(name for name in os.listdir(folder) if name.lower().endswith(".ccproj"))
+    return folder / found[0] if found else None
 
 
 def references(path: Path) -> tuple[Reference, ...]:
@@ -84,7 +87,7 @@ def property_of(path: Path, name: str) -> str:
     read = _load(path)
     values = [
         (element.text or "").strip()
-        for group in read.root.iterchildren("{*}PropertyGroup")
+        for group in read.tree.iterchildren("{*}PropertyGroup")
         for element in group.iterchildren(f"{{*}}{name}")
     ]
     return next((value for value in reversed(values) if value and "$(" not in value), "")
@@ -101,12 +104,12 @@ def _load(path: Path) -> Document:
         raise
 
 
-def _items(read: Document, name: str) -> Iterator[Element]:
-    for group in read.root.iterchildren("{*}ItemGroup"):
+def _items(read: Document, name: str) -> Iterator[Node]:
+    for group in read.tree.iterchildren("{*}ItemGroup"):
         yield from group.iterchildren(f"{{*}}{name}")
 
 
-def _metadata(element: Element, name: str) -> str:
+def _metadata(element: Node, name: str) -> str:
     found = [(child.text or "").strip() for child in element.iterchildren(f"{{*}}{name}")]
     return found[0] if found else element.get(name, "")
 

@@ -50,7 +50,7 @@ def check(defined: Definition, found: Mapping[str, Source], today: date) -> None
         read.root, "retired-platform", wrong, "Plan where the service goes; rolepack runs and packages it as it is"
     )
     for role, element in zip(defined.roles, defined.elements, strict=True):
-        for each in read.children(element, "Imports", "Import"):
+        for each in element.all("Imports", "Import"):
             module = modules.KNOWN.get(each.get("moduleName", ""))
             if module is not None and module.withdrawn:
                 wrong = f"Cloud Services (extended support) refuse the module {each.get('moduleName')}"

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from lxml import etree
 
-from cloudservice.document import MOST_FAULTS, Document, Element, local_name
+from cloudservice import element
+from cloudservice.document import MOST_FAULTS, Document
+from cloudservice.element import Element, Node, local_name
 
 FOLDER = Path(__file__).parent / "schemas"
 _XS = "{http://www.w3.org/2001/XMLSchema}"
@@ -46,18 +48,18 @@ class _Type:
 
 def validate(document: Document) -> None:
     """Note everything in the document that its schema does not allow."""
-    root = local_name(document.root)
+    root = local_name(document.tree)
     schema = _compiled(root)
     if document.size > _SMALL and _has_too_many(document, schema):
         document.give_up()
-    elif not schema.validate(document.root):
+    elif not schema.validate(document.tree):
         _Judge(document, _types(root)).tell(root, schema)
 
 
 def _has_too_many(document: Document, schema: etree.XMLSchema) -> bool:
     """Whether telling the faults would take too long; counting them in a stream takes no time."""
     parser = etree.XMLParser(schema=schema, resolve_entities=False, no_network=True)
-    text = etree.tostring(document.root)
+    text = etree.tostring(document.tree)
     for start in range(0, len(text), _CHUNK):
         parser.feed(text[start : start + _CHUNK])
         if len(parser.feed_error_log) > MOST_FAULTS:
@@ -71,45 +73,42 @@ class _Judge:
     def __init__(self, document: Document, types: Mapping[str, _Type]) -> None:
         self.document = document
         self.types = types
-        self.told: set[tuple[Element, str]] = set()
-        self.robbed: set[Element] = set()
+        self.space = etree.QName(document.tree).namespace
+        self.told: set[tuple[Node, str]] = set()
+        self.robbed: set[Node] = set()
 
     def tell(self, root_type: str, schema: etree.XMLSchema) -> None:
         """Note what does not belong; then, since the schema stops at it, ask again for the rest without it."""
-        rest = copy.deepcopy(self.document.root)
+        rest = copy.deepcopy(self.document.tree)
         for parent, stranger, type_name in list(islice(self._strangers(rest, root_type), MOST_FAULTS + 1)):
-            self._stranger(parent, stranger, type_name)
+            self._stranger(element.of(stranger), element.of(parent).owner, self.types[type_name].children, stranger)
             parent.remove(stranger)
             self.robbed.add(parent)
         if self.document.is_hopeless:
             return
         schema.validate(rest)
         for error in islice(schema.error_log, 2 * MOST_FAULTS + 2):  # a value may be told twice
-            element, type_name = self._find(rest, root_type, error.path or "")
-            self._verdict(element, type_name, error.type_name, error.message)
+            node, type_name = self._find(rest, root_type, error.path or "")
+            self._verdict(node, self.types[type_name], error.type_name, error.message)
 
-    def _strangers(self, element: Element, type_name: str) -> Iterator[tuple[Element, Element, str]]:
-        """Elements that may not stand where they do, or not again, each with its parent and the parent's type."""
+    def _strangers(self, node: Node, type_name: str) -> Iterator[tuple[Node, Node, str]]:
+        """Nodes that may not stand where they do, or not again, each with its parent and the parent's type."""
         seen = set()
-        for child in element.iterchildren(etree.Element):
+        for child in node.iterchildren(etree.Element):
             declared = self._declared(child, type_name)
             if declared is None or (not declared.repeats and child.tag in seen):
-                yield element, child, type_name
+                yield node, child, type_name
             else:
                 yield from self._strangers(child, declared.type)
             seen.add(child.tag)
 
-    def _declared(self, child: Element, type_name: str) -> _Child | None:
-        return self.types[type_name].children.get(local_name(child)) if self._is_ours(child) else None
+    def _declared(self, child: Node, type_name: str) -> _Child | None:
+        name = etree.QName(child)
+        return self.types[type_name].children.get(name.localname) if name.namespace == self.space else None
 
-    def _is_ours(self, element: Element) -> bool:
-        return str(element.tag).startswith(f"{{{self.document.namespace}}}")
-
-    def _stranger(self, parent: Element, stranger: Element, type_name: str) -> None:
-        name, allowed = local_name(stranger), self.types[type_name].children
-        owner = self.document.owner(parent)
-        if not self._is_ours(stranger):
-            space = etree.QName(stranger).namespace
+    def _stranger(self, stranger: Element, owner: str, allowed: Mapping[str, _Child], node: Node) -> None:
+        name, space = local_name(node), etree.QName(node).namespace
+        if space != self.space:
             wrong = f"{owner} holds {name} of {f'the namespace {space}' if space else 'no namespace'}"
             self.document.fault(stranger, "unknown-element", wrong, "Remove it")
         elif name in allowed:
@@ -118,55 +117,51 @@ class _Judge:
             remedy = _WITHDRAWN.get(name) or _instead(name, allowed, "It may hold")
             self.document.fault(stranger, "unknown-element", f"{owner} cannot hold {name}", remedy)
 
-    def _find(self, root: Element, root_type: str, path: str) -> tuple[Element, str]:
-        """The element at a path of libxml2's (`/*/*[2]/n:Role[1]`), and its type."""
-        element, type_name = root, root_type
+    def _find(self, root: Node, root_type: str, path: str) -> tuple[Node, str]:
+        """The node at a path of libxml2's (`/*/*[2]/n:Role[1]`), and its type."""
+        node, type_name = root, root_type
         for step in path.split("/")[2:]:
             name, _, number = step.partition("[")
-            element = _STEP(element, name=name, number=int(number.rstrip("]") or 1))[0]
-            declared = self._declared(element, type_name)
+            node = _STEP(node, name=name, number=int(number.rstrip("]") or 1))[0]
+            declared = self._declared(node, type_name)
             if declared is not None:
                 type_name = declared.type
-        return element, type_name
+        return node, type_name
 
-    def _missing(self, element: Element, type_name: str) -> None:
-        """What it has to hold, or one of what it may; not where a stranger took the place and was told already."""
-        if element in self.robbed:
-            return
-        declared = self.types[type_name].children
-        there = {local_name(child) for child in element.iterchildren(etree.Element)}
-        required = [name for name, child in declared.items() if child.required and name not in there]
-        wanted = " and ".join(required) or " or ".join(declared)
-        wrong = f"{self.document.owner(element)} has no {wanted}"
-        self.document.fault(element, "missing-element", wrong, f"Add {wanted} to it")
-
-    def _verdict(self, element: Element, type_name: str, kind: str, message: str) -> None:
+    def _verdict(self, node: Node, known: _Type, kind: str, message: str) -> None:
         found = _ATTRIBUTE.search(message)
         name = found[1] if found else ""
-        if (element, name) in self.told:  # a value that breaks two rules of its type
+        if name and (node, name) in self.told:  # a value that breaks two rules of its type
             return
-        if name:
-            self.told.add((element, name))
-        known, owner = self.types[type_name].attributes, self.document.owner(element)
+        self.told.add((node, name))
+        place, allowed = element.of(node), known.attributes
         if kind == "SCHEMAV_CVC_COMPLEX_TYPE_3_2_1":
-            self.document.fault(
-                element, "unknown-attribute", f"{owner} cannot have {name}", _instead(name, known, "It may have")
-            )
+            remedy = _instead(name, allowed, "It may have")
+            self.document.fault(place, "unknown-attribute", f"{place.owner} cannot have {name}", remedy)
         elif kind == "SCHEMAV_CVC_COMPLEX_TYPE_4":
-            meant = f": {known[name]}" if known[name] else ""
-            self.document.fault(element, "missing-attribute", f"{owner} has no {name}", f'Add {name}="…" to it{meant}')
+            meant = f": {allowed[name]}" if allowed[name] else ""
+            remedy = f'Add {name}="…" to it{meant}'
+            self.document.fault(place, "missing-attribute", f"{place.owner} has no {name}", remedy)
         elif kind == "SCHEMAV_ELEMENT_CONTENT":
-            self._missing(element, type_name)
+            if node not in self.robbed:
+                self._missing(node, place, known)
         elif name:
-            wrong = f"{owner} has {name} '{_short(element.get(name, ''))}'"
-            self.document.fault(element, "value", wrong, f"Write {known.get(name) or 'another value'}")
-        elif _has_text(element):
-            self.document.fault(element, "text", f"{owner} holds text", "Remove it; it means nothing there")
+            wrong = f"{place.owner} has {name} '{_short(place.get(name, ''))}'"
+            self.document.fault(place, "value", wrong, f"Write {allowed.get(name) or 'another value'}")
+        elif _has_text(node):
+            self.document.fault(place, "text", f"{place.owner} holds text", "Remove it; it means nothing there")
+
+    def _missing(self, node: Node, place: Element, known: _Type) -> None:
+        """What it has to hold, or one of what it may."""
+        there = {local_name(child) for child in node.iterchildren(etree.Element)}
+        required = [name for name, child in known.children.items() if child.required and name not in there]
+        wanted = " and ".join(required) or " or ".join(known.children)
+        self.document.fault(place, "missing-element", f"{place.owner} has no {wanted}", f"Add {wanted} to it")
 
 
-def _has_text(element: Element) -> bool:
+def _has_text(node: Node) -> bool:
     """Whether there is text between its children; the schema wants not even blanks in an element without any."""
-    pieces = [element.text, *(child.tail for child in element)]
+    pieces = [node.text, *(child.tail for child in node)]
     return any(piece and piece.strip() for piece in pieces)
 
 
@@ -209,14 +204,14 @@ def _types(root: str) -> Mapping[str, _Type]:
     return types
 
 
-def _child(element: Element) -> _Child:
+def _child(node: Node) -> _Child:
     """A child repeats where itself or its group may occur more than once; one of a choice is not required."""
-    parent = element.getparent()
-    holders = [element] if parent is None else [element, parent]
+    parent = node.getparent()
+    holders = [node] if parent is None else [node, parent]
     repeats = any(one.get("maxOccurs") == "unbounded" for one in holders)
     optional = any(one.get("minOccurs") == "0" or one.tag == f"{_XS}choice" for one in holders)
-    return _Child(element.get("type", ""), repeats, not optional)
+    return _Child(node.get("type", ""), repeats, not optional)
 
 
-def _documentation(element: Element) -> str:
-    return element.findtext(f"{_XS}annotation/{_XS}documentation", "")
+def _documentation(node: Node) -> str:
+    return node.findtext(f"{_XS}annotation/{_XS}documentation", "")

@@ -5,7 +5,8 @@ from pathlib import Path, PureWindowsPath
 
 from cloudservice import commandline, project, sources, spelling
 from cloudservice.definition import Definition, virtual_elements
-from cloudservice.document import Document, Element
+from cloudservice.document import Document
+from cloudservice.element import Element
 from cloudservice.files import shown
 from cloudservice.project import Listing
 from cloudservice.service import Role, Source
@@ -51,16 +52,16 @@ def _check_role(folder: Path, read: Document, role: Role, element: Element, sour
         read.fault(element, "far-folder", wrong, "Move it there, and correct the project that names it")
     else:
         _command_lines(read, role, element, source)
-    for site in read.children(element, "Sites", "Site"):
+    for site in element.all("Sites", "Site"):
         _directories(folder, read, site)
-    for content in read.children(element, "Contents", "Content"):
+    for content in element.all("Contents", "Content"):
         _content(folder, read, content)
 
 
 def _command_lines(read: Document, role: Role, element: Element, source: Source) -> None:
     """What startup tasks and the entry point name is there, and in the project's list if it has one."""
     listed = listing_of(source)
-    for where, base in _commands(read, role, element, source.folder):
+    for where, base in _commands(role, element, source.folder):
         if read.is_hopeless:
             return
         for name, path in commandline.named_files(where.get("commandLine", ""), source.folder, base).items():
@@ -74,12 +75,12 @@ def _command_lines(read: Document, role: Role, element: Element, source: Source)
                 read.fault(where, "not-in-project", wrong, remedy)
 
 
-def _commands(read: Document, role: Role, element: Element, root: Path) -> Iterator[tuple[Element, Path]]:
+def _commands(role: Role, element: Element, root: Path) -> Iterator[tuple[Element, Path]]:
     """The elements with a command line, and the folder that it starts in."""
     base = spelling.find(root, "bin") if role.kind == "web" else root
-    for task in read.children(element, "Startup", "Task"):
+    for task in element.all("Startup", "Task"):
         yield task, base
-    for entry in read.children(element, "Runtime", "EntryPoint", "ProgramEntryPoint"):
+    for entry in element.all("Runtime", "EntryPoint", "ProgramEntryPoint"):
         yield entry, root
 
 
@@ -99,13 +100,13 @@ def _directories(folder: Path, read: Document, site: Element) -> None:
     if written:
         place = physical_directory(folder, written)
         if not place.is_dir():
-            wrong = f"{read.label(site)} has the physicalDirectory '{written}', which is no folder"
+            wrong = f"{site.label} has the physicalDirectory '{written}', which is no folder"
             remedy = "Create it, or correct the path; it is relative to the definition"
             read.fault(site, "no-directory", wrong, remedy)
         elif not _is_near(folder, place):
-            wrong = f"{read.label(site)} has the physicalDirectory '{written}', which is not in or beside the service"
+            wrong = f"{site.label} has the physicalDirectory '{written}', which is not in or beside the service"
             read.fault(site, "far-directory", wrong, "Put the site's files in a folder of their own there")
-    for below in virtual_elements(read, site):
+    for below in virtual_elements(site):
         _directories(folder, read, below)
 
 
@@ -114,7 +115,7 @@ def _content(folder: Path, read: Document, content: Element) -> None:
     if destination.anchor or ".." in destination.parts:
         wrong = f"Content has the destination '{content.get('destination')}', which is not below the role's folder"
         read.fault(content, "content-destination", wrong, "Write a relative path that stays below it")
-    for source in read.children(content, "SourceDirectory"):
+    for source in content.all("SourceDirectory"):
         written = source.get("path", "")
         elsewhere = "%" in written or PureWindowsPath(written).anchor  # known only where it is packaged
         if written and not elsewhere and not physical_directory(folder, written).is_dir():

@@ -15,6 +15,8 @@ def find(base: Path, path: str) -> Path:
     parts = path.split("/")
     if len(path.encode()) > _LONGEST or any(len(part.encode()) > _LONGEST_NAME for part in parts):
         return base / _NOWHERE
+    if _exists(base / path) and ".." not in parts:
+        return base / path
     found, is_there = base, True
     for part in parts:
         if part == "..":
@@ -28,10 +30,17 @@ def find(base: Path, path: str) -> Path:
 
 def _spelled(folder: Path, name: str) -> Path | None:
     exact = folder / name
+    if _exists(exact):
+        return exact
     try:
-        if exact.exists():
-            return exact
         same = sorted(entry for entry in folder.iterdir() if entry.name.lower() == name.lower())
-    except OSError:  # no folder, no permission, or no name that this system could have
+    except OSError:  # no folder, or no permission
         return None
     return same[0] if same else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # no permission, or no name that this system could have
+        return False

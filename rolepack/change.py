@@ -36,7 +36,7 @@ def set_values(
     Example: invoke set frontend --instances 3 --setting Title=Hello --configuration Cloud
     """
     from cloudservice import changes
-    from cloudservice.document import is_number
+    from cloudservice.element import is_number
     from cloudservice.errors import Fault, ServiceError
 
     faults = []
