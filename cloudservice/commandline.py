@@ -1,7 +1,7 @@
 """Command lines of a definition: split as Windows does, their files found as Windows finds them."""
 
 import re
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from cloudservice import spelling
 
@@ -20,8 +20,8 @@ def split(command_line: str) -> list[str]:
 
 def find(folder: Path, path: str) -> Path | None:
     """The file that a Windows path means below `folder`, whatever the case; None if it is not there or outside."""
-    parts = PureWindowsPath(path).parts
-    if not parts or ".." in parts or PureWindowsPath(path).anchor:
+    parts = path.replace("\\", "/").split("/")
+    if ".." in parts or ":" in path or parts[0] == "":  # outside, or absolute
         return None
     found = spelling.find(folder, "/".join(parts))
     return found if found.is_file() else None
@@ -42,7 +42,7 @@ def named_files(command_line: str, root: Path, base: Path) -> dict[str, Path | N
     first = words[0]
     if first.lower().startswith(_APPROOT):
         first, base = first[len(_APPROOT) :], root
-    if "%" in first or PureWindowsPath(first).anchor or not _is_of_role(first):
+    if not _is_of_role(first):
         return {}
     program = find(base, first)
     named = {words[0]: program}
@@ -53,4 +53,7 @@ def named_files(command_line: str, root: Path, base: Path) -> dict[str, Path | N
 
 
 def _is_of_role(program: str) -> bool:
+    """Whether a program is named as a file of the role: not absolute, no variable, in a folder or a batch file."""
+    if "%" in program or ":" in program or program.startswith(("\\", "/")):
+        return False
     return "\\" in program or "/" in program or program.lower().endswith((".cmd", ".bat"))

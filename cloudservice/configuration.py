@@ -1,7 +1,7 @@
 """ServiceConfiguration.<name>.cscfg: read into counts, values and network. What is wrong is noted in its document."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cloudservice import document, schema
 from cloudservice.document import Document
@@ -12,8 +12,7 @@ NAMESPACE = "http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceConfigur
 ROOT = "ServiceConfiguration"
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(NamedTuple):
     """A configuration file: its values, and the element of each role for faults found later."""
 
     document: Document

@@ -108,7 +108,7 @@ def _public_ports(configured: Configuration, role: Role, element: Element) -> No
     """Each instance takes a public port of an instance input endpoint."""
     read, count = configured.document, configured.roles[role.name].instances
     for endpoint in role.endpoints:
-        there = sum(map(len, endpoint.ports))
+        there = sum(ports.size for ports in endpoint.ports)
         if endpoint.kind == "instance-input" and 0 < there < count:
             where = element.first("Instances")
             wrong = f"role '{role.name}' has {count} instances, but endpoint '{endpoint.name}' has {there} public ports"

@@ -1,9 +1,9 @@
 """ServiceDefinition.csdef: read into roles. What is wrong with it is noted in its document."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from cloudservice import document, schema
 from cloudservice.document import Document
@@ -42,8 +42,7 @@ _ENDPOINTS: dict[str, EndpointKind] = {
 _TASK_TYPES: dict[str, TaskType] = {"foreground": "foreground", "background": "background"}
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(NamedTuple):
     """A definition file: its values, and the element of each role, in the order of `roles`, for faults found later."""
 
     document: Document
@@ -124,7 +123,7 @@ def _endpoint(element: Element) -> Endpoint:
     port = element.number("port")
     if kind == "internal":
         ports = _ranges(element)
-        fixed = ports[0].first if len(ports) == 1 and len(ports[0]) == 1 else None
+        fixed = ports[0].first if len(ports) == 1 and ports[0].size == 1 else None
         return Endpoint(name, kind, protocol, port or fixed, ports=ports)
     if kind == "instance-input":
         ports = _ranges(element, "AllocatePublicPortFrom")

@@ -49,8 +49,9 @@ class Element:
 
     def all(self, *path: str) -> list["Element"]:
         """The elements at a path of names below this one, in document order."""
-        found = [self]
-        for name in path:
+        first, *rest = path
+        found = [child for child in self.children if child.name == first]
+        for name in rest:
             found = [child for element in found for child in element.children if child.name == name]
         return found
 
@@ -86,8 +87,18 @@ class Element:
 
 
 def read(root: Node) -> Element:
-    """The elements of the root's namespace, as a tree."""
-    return _read(root, str(root.tag)[: str(root.tag).rfind("}") + 1], None)
+    """The elements of the root's namespace, as a tree; what lies in an element of another one is left out."""
+    tag = str(root.tag)
+    space = tag[: tag.rfind("}") + 1]
+    found: dict[Node | None, Element] = {}
+    for node in root.iter(f"{space}*"):
+        parent = found.get(node.getparent())
+        if parent is None and found:
+            continue
+        found[node] = below = Element(str(node.tag)[len(space) :], dict(node.attrib), node.sourceline or 0, parent)
+        if parent is not None:
+            parent.children.append(below)
+    return found[root]
 
 
 def of(node: Node) -> Element:
@@ -104,11 +115,3 @@ def is_number(text: str) -> bool:
 def local_name(node: Node) -> str:
     """The node's name without its namespace."""
     return str(node.tag).rpartition("}")[2]
-
-
-def _read(node: Node, space: str, parent: Element | None) -> Element:
-    element = Element(str(node.tag)[len(space) :], dict(node.attrib), node.sourceline or 0, parent)
-    for child in node:
-        if isinstance(child.tag, str) and child.tag.startswith(space):
-            element.children.append(_read(child, space, element))
-    return element

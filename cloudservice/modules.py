@@ -4,13 +4,12 @@ Source: the plug-in definitions of SDK 2.9, as far as they are publicly describe
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cloudservice.service import Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """What a module brings; settings of `optional` came with some versions of the SDK only.
 
     A module that is `withdrawn` is refused by Cloud Services (extended support).
@@ -62,7 +61,7 @@ def brought(imports: Iterable[str]) -> Module:
         optional=tuple(prefix + name for prefix, module in known for name in module.optional),
         certificates=tuple(prefix + name for prefix, module in known for name in module.certificates),
         endpoints=tuple(
-            replace(each, name=prefix + each.name) for prefix, module in known for each in module.endpoints
+            each._replace(name=prefix + each.name) for prefix, module in known for each in module.endpoints
         ),
         withdrawn=any(module.withdrawn for _, module in known),
     )

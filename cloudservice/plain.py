@@ -11,9 +11,11 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses, tuples, mappings and paths as dictionaries, lists and strings."""
+    """Dataclasses, named tuples, tuples, mappings and paths as dictionaries, lists and strings."""
     if is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if _is_named_tuple(type(value)):
+        return {name: to_plain(item) for name, item in value._asdict().items()}
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -28,7 +30,7 @@ def from_plain(kind: type[T], plain: Any) -> T:
 
 def _from_plain(kind: Any, plain: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if is_dataclass(kind):
+    if is_dataclass(kind) or _is_named_tuple(kind):
         hints = typing.get_type_hints(kind)
         return typing.cast(Any, kind)(**{name: _from_plain(hints[name], item) for name, item in plain.items()})
     if origin in (types.UnionType, typing.Union):
@@ -39,3 +41,7 @@ def _from_plain(kind: Any, plain: Any) -> Any:
     if origin is Mapping:
         return {name: _from_plain(arguments[1], item) for name, item in plain.items()}
     return Path(plain) if kind is Path else plain
+
+
+def _is_named_tuple(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")

@@ -1,28 +1,33 @@
-"""The values: a service, its roles and what is configured for them. Nothing here reads a file."""
+"""The values: a service, its roles and what is configured for them. Nothing here reads a file.
+
+They are named tuples, since every command and every start of the emulator pays for the making of these classes: a
+dataclass that is frozen takes six times as long.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["web", "worker"]
 TaskType = Literal["simple", "foreground", "background"]
 EndpointKind = Literal["input", "internal", "instance-input"]
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class PortRange:
+class PortRange(NamedTuple):
     """Ports from `first` to `last`, both of them in it."""
 
     first: int
     last: int
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many ports there are."""
         return max(0, self.last - self.first + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """A place where a role listens.
 
     `port` is the public port of an input endpoint and the fixed port of an internal one, if it has any; `ports` are the
@@ -44,8 +49,7 @@ class Endpoint:
     idle_timeout_in_minutes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """A certificate that a role wants in a store of its machine."""
 
     name: str
@@ -54,8 +58,7 @@ class Certificate:
     permission_level: str
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """An environment variable: a fixed value, or an xpath into the role environment."""
 
     name: str
@@ -63,8 +66,7 @@ class Variable:
     xpath: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A startup task and the variables that only it sees."""
 
     command_line: str
@@ -73,8 +75,7 @@ class Task:
     environment: tuple[Variable, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LocalStorage:
+class LocalStorage(NamedTuple):
     """A folder that the fabric gives to each instance."""
 
     name: str
@@ -82,8 +83,7 @@ class LocalStorage:
     clean_on_role_recycle: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """Where a site answers: an endpoint of its role and, if it is not the only one there, a host header."""
 
     name: str
@@ -91,8 +91,7 @@ class Binding:
     host_header: str
 
 
-@dataclass(frozen=True, slots=True)
-class Virtual:
+class Virtual(NamedTuple):
     """An application or a directory below a site or another one; `physical_directory` is as for a site."""
 
     name: str
@@ -101,8 +100,7 @@ class Virtual:
     below: tuple["Virtual", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """A web site of a web role; `physical_directory` is relative to the definition, None means the role's folder."""
 
     name: str
@@ -116,24 +114,21 @@ class Site:
         return tuple(binding.endpoint for binding in self.bindings)
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """A folder that is packaged besides the role's own; `source` is relative to the definition, with %VARIABLES%."""
 
     source: str
     destination: str
 
 
-@dataclass(frozen=True, slots=True)
-class Assembly:
+class Assembly(NamedTuple):
     """The .NET assembly of a NetFxEntryPoint."""
 
     name: str
     target_framework: str
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(NamedTuple):
     """What the definition says of one role; `entry_point` is the command line of a ProgramEntryPoint."""
 
     name: str
@@ -155,8 +150,7 @@ class Role:
     enable_native_code_execution: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """How the load balancer asks an instance whether it is well; `path` is that of an http probe, times in seconds."""
 
     name: str
@@ -167,16 +161,14 @@ class Probe:
     timeout: int
 
 
-@dataclass(frozen=True, slots=True)
-class TrafficRule:
+class TrafficRule(NamedTuple):
     """Internal endpoints, as pairs of role and endpoint, and the roles that may reach them; None means every role."""
 
     destinations: tuple[tuple[str, ...], ...]
     sources: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRule:
+class AccessRule(NamedTuple):
     """Permits or denies a subnet (CIDR)."""
 
     order: int
@@ -185,8 +177,7 @@ class AccessRule:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointAcl:
+class EndpointAcl(NamedTuple):
     """Which access control counts for an endpoint of a role."""
 
     role: str
@@ -194,8 +185,7 @@ class EndpointAcl:
     access_control: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoadBalancer:
+class LoadBalancer(NamedTuple):
     """A load balancer inside the virtual network."""
 
     name: str
@@ -203,32 +193,29 @@ class LoadBalancer:
     address: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(NamedTuple):
     """The network of one configuration: names of subnets and public addresses are given by role."""
 
-    access_controls: Mapping[str, tuple[AccessRule, ...]] = field(default_factory=dict)
+    access_controls: Mapping[str, tuple[AccessRule, ...]] = _NONE
     endpoint_acls: tuple[EndpointAcl, ...] = ()
-    dns_servers: Mapping[str, str] = field(default_factory=dict)
+    dns_servers: Mapping[str, str] = _NONE
     virtual_network: str | None = None
-    subnets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    public_ips: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    subnets: Mapping[str, tuple[str, ...]] = _NONE
+    public_ips: Mapping[str, tuple[str, ...]] = _NONE
     reserved_ips: tuple[str, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RoleConfiguration:
+class RoleConfiguration(NamedTuple):
     """What one configuration file says of one role."""
 
     instances: int
     settings: Mapping[str, str]
-    thumbprints: Mapping[str, str] = field(default_factory=dict)
+    thumbprints: Mapping[str, str] = _NONE
     vm_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where the files of a role lie, the project file that describes them if there is one, and their language.
 
     `language` is `Python`, `.NET`, `Node.js`, `PHP` or, where nothing shows it, empty.
@@ -239,8 +226,7 @@ class Source:
     language: str
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """A definition joined with one configuration: every role has both, and a source."""
 
     name: str

@@ -7,6 +7,8 @@ from pathlib import Path
 # are imported, their modules are found in them.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 try:
+    # Invoke keeps Python from writing bytecode, so that a clone's modules would be compiled again for each command.
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
     import cloudservice  # noqa: F401
     import emulator  # noqa: F401
     import packager  # noqa: F401

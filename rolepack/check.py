@@ -30,7 +30,6 @@ def check(_context: Context, service: str | None = None, json: bool = False, for
     """
     from cloudservice import folder
     from cloudservice.errors import Fault, ServiceError
-    from rolepack import sarif
 
     if format not in _FORMATS:
         raise ServiceError(Fault("--format", f"'{format}' is no format", f"Write one of {', '.join(_FORMATS)}"))
@@ -39,6 +38,8 @@ def check(_context: Context, service: str | None = None, json: bool = False, for
     if json or format == "json":
         say_json(_as_json(root, done))
     elif format == "sarif":
+        from rolepack import sarif
+
         say_json(sarif.render(done.faults))
     else:
         _say(root, done)

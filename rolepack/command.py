@@ -25,6 +25,7 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
     def made(function: Callable[..., None]) -> "Task[Callable[..., None]]":
         @functools.wraps(function)
         def shielded(*args: Any, **kwargs: Any) -> None:
+            sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)  # Invoke has set it again
             from cloudservice.errors import ServiceError
 
             if isinstance(sys.stdout, io.TextIOWrapper):

@@ -1,7 +1,5 @@
 """From a service to instances and role environment documents."""
 
-from dataclasses import replace
-
 from cloudservice import folder, xpath
 from cloudservice.instances import Address, Deployment, LocalResource, instances, role_environment
 from cloudservice.plain import from_plain, to_plain
@@ -17,7 +15,7 @@ def deployed(loaded):
 
 def test_domains_go_round_by_number(service):
     loaded = folder.load(service("pair"), "Cloud")
-    three = replace(loaded, update_domains=3)
+    three = loaded._replace(update_domains=3)
     assert [(one.name, one.update_domain, one.fault_domain) for one in instances(three, ["web"])] == [
         ("web_IN_0", 0, 0),
         ("web_IN_1", 1, 1),
@@ -28,7 +26,7 @@ def test_domains_go_round_by_number(service):
 
 def test_fourteen_instances_spread_evenly_over_five_domains(service):
     loaded = folder.load(service("pair"), "Local")
-    many = replace(loaded, update_domains=5, configured={**loaded.configured, "web": RoleConfiguration(14, {})})
+    many = loaded._replace(update_domains=5, configured={**loaded.configured, "web": RoleConfiguration(14, {})})
     domains = [one.update_domain for one in instances(many, ["web"])]
     assert [domains.count(domain) for domain in range(5)] == [3, 3, 3, 3, 2]
 
