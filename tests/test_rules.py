@@ -83,6 +83,12 @@ def test_every_rule_has_an_example():
     assert known == rules.RULES.keys() - apart
 
 
+def test_every_rule_is_documented():
+    table = [f"| {name} | {rule.level} | {rule.about} |" for name, rule in rules.RULES.items()]
+    text = (SERVICES.parent.parent / "docs" / "check.md").read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if line.startswith("| ")][1:] == table
+
+
 def test_a_service_has_25_roles(place):
     there = place(SERVICES / "rules-languages")
     assembly = '<NetFxEntryPoint assemblyName="x" targetFrameworkVersion="v4.0" />'
