@@ -369,3 +369,33 @@ def test_a_stop_while_a_site_still_loads_does_not_wait(service, rolepack):
         rolepack.ok("stop", cwd=place)
         console.communicate(timeout=60)
     assert time.monotonic() - began < 10
+
+
+def test_roles_that_cannot_run_here_are_left_out(rolepack, service):
+    place = service("rules-languages")
+    told = rolepack.ok("emulate", "--detach", cwd=place)
+    for name in ("net", "api"):
+        assert f"{name} is left out: it is a .NET role" in told
+    assert "page is left out: it is a web role in PHP, and only Python sites run here" in told
+    assert "tool is left out: its entry point `tool.exe /quiet` cannot run on this system" in told
+    running = {instance["role"]: instance["state"] for instance in rolepack.status(place)["instances"]}
+    assert running["calc"] == "Ready"
+    assert not running.keys() & {"net", "api", "page", "tool"}
+
+
+@pytest.mark.parametrize(
+    ("role", "reason"),
+    [
+        ("net", "--role: 'net' cannot run here: it is a .NET role"),
+        ("tool", "role 'tool': its entry point `tool.exe /quiet` cannot run on this system"),
+    ],
+)
+def test_a_role_that_is_asked_for_has_to_run(role, reason, rolepack, service):
+    assert reason in rolepack.refused("emulate", "--role", role, cwd=service("rules-languages"))
+
+
+def test_the_only_configuration_is_the_one_that_is_meant(rolepack, service):
+    place = service("rules-legacy")
+    (place / "roles/jobs/worker.py").write_text("import time\ntime.sleep(3600)\n")
+    rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
+    assert rolepack.status(place)["configuration"] == "Default"
