@@ -135,7 +135,7 @@ def _endpoints(read: Document, role: Role, element: Element, probes: Set[str]) -
         if endpoint.kind == "internal" and where.get("port") and list(where.either("FixedPort", "FixedPortRange")):
             wrong = f"{label} has both a port and ports as children"
             read.fault(where, "port-twice", wrong, "Keep one of the two")
-        for ports in where.descendants("FixedPortRange"):
+        for ports in where.descendants("FixedPortRange") if where.children else ():
             if (ports.number("min") or 0) > (ports.number("max") or 0) > 0:
                 wrong = f"{label} has ports from {ports.get('min')} to {ports.get('max')}"
                 read.fault(ports, "empty-range", wrong, "Write the smaller one as min")

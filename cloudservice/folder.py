@@ -85,7 +85,7 @@ def configurations(folder: Path) -> dict[str, Path]:
 
 
 def _configuration_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for name in sorted(os.listdir(folder)):
+    for name in sorted(name for name in os.listdir(folder) if name.lower().endswith(".cscfg")):
         match = _CONFIGURATION.fullmatch(name)
         if match:
             yield match[1] or UNNAMED, folder / name

@@ -3,7 +3,8 @@
 Source: the plug-in definitions of SDK 2.9, as far as they are publicly described.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from cloudservice.service import Endpoint
@@ -51,7 +52,8 @@ KNOWN: Mapping[str, Module] = {
 }
 
 
-def brought(imports: Iterable[str]) -> Module:
+@functools.lru_cache(maxsize=64)
+def brought(imports: tuple[str, ...]) -> Module:
     """Everything that the modules bring together, by full names; one that is not known brings nothing here."""
     known = [
         (f"Microsoft.WindowsAzure.Plugins.{name}.", KNOWN[name]) for name in dict.fromkeys(imports) if name in KNOWN

@@ -1,5 +1,6 @@
 """Paths as Windows finds them: in any case."""
 
+import os
 from pathlib import Path
 
 _LONGEST, _LONGEST_NAME = 4096, 255
@@ -13,10 +14,12 @@ def find(base: Path, path: str) -> Path:
     What is not there stays as it is written; of two spellings of one name, one is always the first.
     """
     parts = path.split("/")
+    if ".." not in parts:
+        exact = base / path
+        if _exists(exact):
+            return exact
     if len(path.encode()) > _LONGEST or any(len(part.encode()) > _LONGEST_NAME for part in parts):
         return base / _NOWHERE
-    if _exists(base / path) and ".." not in parts:
-        return base / path
     found, is_there = base, True
     for part in parts:
         if part == "..":
@@ -33,14 +36,11 @@ def _spelled(folder: Path, name: str) -> Path | None:
     if _exists(exact):
         return exact
     try:
-        same = sorted(entry for entry in folder.iterdir() if entry.name.lower() == name.lower())
+        same = sorted(entry for entry in os.listdir(folder) if entry.lower() == name.lower())
     except OSError:  # no folder, or no permission
         return None
-    return same[0] if same else None
+    return folder / same[0] if same else None
 
 
 def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # no permission, or no name that this system could have
-        return False
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for a name that the system could not have
