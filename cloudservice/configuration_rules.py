@@ -1,6 +1,7 @@
 """The rules of a configuration that its schema cannot say, alone and together with the definition."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping, Set
 
 from cloudservice import modules
@@ -10,6 +11,8 @@ from cloudservice.document import Document
 from cloudservice.element import Element
 from cloudservice.service import Role
 
+_THUMBPRINT = re.compile("[0-9A-Fa-f]{40}")
+
 
 def check(configured: Configuration) -> None:
     """Note what is wrong in the configuration itself."""
@@ -18,7 +21,9 @@ def check(configured: Configuration) -> None:
     _roles_once(configured)
     for role in read.root.all("Role"):
         _unique(read, role.all("ConfigurationSettings", "Setting"), role)
-        _unique(read, role.all("Certificates", "Certificate"), role)
+        certificates = role.all("Certificates", "Certificate")
+        _unique(read, certificates, role)
+        _thumbprints(read, certificates)
     network = read.root.first("NetworkConfiguration")
     if network is not None:
         _access_controls(read, network)
@@ -67,6 +72,18 @@ def _unique(read: Document, elements: Iterable[Element], role: Element) -> None:
             wrong = f"{element.label} stands twice in {role.label}"
             read.fault(element, "same-name", wrong, "Keep one of them")
         seen.add(name)
+
+
+def _thumbprints(read: Document, certificates: Iterable[Element]) -> None:
+    """What is copied from a window of Windows begins with an invisible character."""
+    for element in certificates:
+        text = element.get("thumbprint")
+        if text is not None and not _THUMBPRINT.fullmatch(text):
+            wrong = (
+                f"{element.label} has the thumbprint {ascii(text)}" if text else f"{element.label} has no thumbprint"
+            )
+            remedy = "Write the 40 hexadecimal digits of its SHA-1, and nothing else, before it is deployed"
+            read.fault(element, "thumbprint", wrong, remedy)
 
 
 def _settings(configured: Configuration, role: Role, element: Element) -> None:

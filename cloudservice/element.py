@@ -95,7 +95,8 @@ def read(root: Node) -> Element:
         parent = found.get(node.getparent())
         if parent is None and found:
             continue
-        found[node] = below = Element(str(node.tag)[len(space) :], dict(node.attrib), node.sourceline or 0, parent)
+        name, line = str(node.tag)[len(space) :], node.sourceline or 0
+        found[node] = below = Element(name, dict(node.items()), line, parent, [])
         if parent is not None:
             parent.children.append(below)
     return found[root]
@@ -104,7 +105,8 @@ def read(root: Node) -> Element:
 def of(node: Node) -> Element:
     """One element and what is above it, without what is in it."""
     above = node.getparent()
-    return Element(local_name(node), dict(node.attrib), node.sourceline or 0, None if above is None else of(above))
+    parent = None if above is None else of(above)
+    return Element(local_name(node), dict(node.items()), node.sourceline or 0, parent)
 
 
 def is_number(text: str) -> bool:

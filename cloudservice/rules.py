@@ -87,6 +87,7 @@ RULES: Mapping[str, Rule] = {
     "setting-unknown": _error("every setting with a value is declared"),
     "certificate-missing": _error("every certificate of the definition and of imported modules has a thumbprint"),
     "certificate-unknown": _error("every certificate with a thumbprint is declared"),
+    "thumbprint": _warning("a thumbprint is that of a certificate"),
     "range-too-small": _error("an instance input endpoint has a public port for each instance"),
     "same-order": _error("the rules of an access control have different orders"),
     "bad-subnet": _error("an access rule names a subnet"),
