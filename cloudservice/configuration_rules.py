@@ -79,9 +79,7 @@ def _thumbprints(read: Document, certificates: Iterable[Element]) -> None:
     for element in certificates:
         text = element.get("thumbprint")
         if text is not None and not _THUMBPRINT.fullmatch(text):
-            wrong = (
-                f"{element.label} has the thumbprint {ascii(text)}" if text else f"{element.label} has no thumbprint"
-            )
+            wrong = f"{element.label} has {f'the thumbprint {text!a}' if text else 'no thumbprint'}"
             remedy = "Write the 40 hexadecimal digits of its SHA-1, and nothing else, before it is deployed"
             read.fault(element, "thumbprint", wrong, remedy)
 

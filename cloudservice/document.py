@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from cloudservice import element, encoding, rules
+from cloudservice import element, encoding, rules, syntax
 from cloudservice.element import Element, Node
 from cloudservice.encoding import Encoding
 from cloudservice.errors import Fault, ServiceError
@@ -101,16 +101,23 @@ def parse(path: Path, content: bytes, root: str, namespace: str) -> Document:
     try:
         tree = etree.fromstring(text.encode(), _PARSER)
     except etree.XMLSyntaxError as error:
-        wrong = f"not well-formed XML: {_first_line(error)}"
-        raise _error(path, "not-xml", wrong, "Mend the XML there", error.lineno or 1) from None
+        raise _error(path, "not-xml", *syntax.trouble(error, text), error.lineno or 1) from None
     if len(text) > _LONGEST and _TOO_LONG(tree, longest=_LONGEST):
         raise _error(path, "too-large", f"an attribute has more than {_LONGEST:,} characters", "Shorten it")
+    syntax.correct_lines(tree, text)
     document = Document(path, tree, len(content), written)
     if tree.tag != (f"{{{namespace}}}{root}" if namespace else root):
-        wrong, remedy = f"the root element is {tree.tag!s}", f"It must be {root} in {namespace or 'no namespace'}"
-        document.fault(document.root, "wrong-root", wrong, remedy)
+        document.fault(document.root, "wrong-root", *_wrong_root(tree, root, namespace))
         raise ServiceError(*document.faults)
     return document
+
+
+def _wrong_root(tree: Node, root: str, namespace: str) -> tuple[str, str]:
+    name = etree.QName(tree)
+    if name.localname != root:
+        return f"the root element is {name.localname}", f"It must be {root}; perhaps this is another file"
+    wrong = f"the root element is in {f'the namespace {name.namespace}' if name.namespace else 'no namespace'}"
+    return wrong, f'Write xmlns="{namespace}" in it' if namespace else "Remove its xmlns"
 
 
 def _error(path: Path, rule: str, wrong: str, remedy: str, line: int | None = None) -> ServiceError:
@@ -119,8 +126,3 @@ def _error(path: Path, rule: str, wrong: str, remedy: str, line: int | None = No
 
 def _short(text: str) -> str:
     return text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}…"
-
-
-def _first_line(error: etree.XMLSyntaxError) -> str:
-    message = str(error.msg or "syntax error").splitlines()[0]
-    return message.partition(", line ")[0].rstrip(".")
