@@ -1,16 +1,58 @@
 """Command lines of a definition: split as Windows does, their files found as Windows finds them."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloudservice import spelling
 
-_END_OF_COMMAND = re.compile("[<>|&]")
-"""A task's line runs in a shell: what follows a redirection or another command is not of the first. None of these
-characters can stand in a file's name, and `&` hardly does."""
-_SHELL = {"cmd", "cmd.exe"}
-_APPROOT = "%roleroot%\\approot\\"
+_FIRST = re.compile(r'(?:[^"<>|&]+|"[^"]*"?)*')
+"""A task's line runs in a shell: what follows a redirection or another command, outside quotes, is not of the first."""
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
+_ROLE_ROOT, _APPROOT = "%roleroot%/", "approot"
+"""Where a role's files are: the folder `approot` below its root."""
+_ENDINGS = (".com", ".exe", ".bat", ".cmd")
+"""Of programs; where a name has none, Windows tries them in this order."""
+_SCRIPTS = {
+    "python": ".py",
+    "pythonw": ".py",
+    "py": ".py",
+    "node": ".js",
+    "php": ".php",
+    "java": ".jar",
+    "powershell": ".ps1",
+    "pwsh": ".ps1",
+}
+"""Interpreters, and what the files that they run end in."""
+_NO_SCRIPT = {"-c", "-m", "-e", "-r"}
+"""Options of interpreters after which there is a program of another kind; PowerShell's may hold the name of a file."""
+
+
+@dataclass
+class Files:
+    """The files of a role whose folder is `root`; each is looked for once."""
+
+    root: Path
+    _found: dict[tuple[str, ...], Path | None] = field(default_factory=dict)
+
+    def find(self, path: str, base: str = "") -> Path | None:
+        """The file that a Windows path means in the folder `base` of the role, in any case.
+
+        None if it is not there, or not in the role.
+        """
+        parts = _parts(path, base)
+        if not parts:
+            return None
+        key = tuple(part.lower() for part in parts)
+        if key not in self._found:
+            self._found[key] = self._look("/".join(parts))
+        return self._found[key]
+
+    def _look(self, path: str) -> Path | None:
+        endings = ("",) if "." in path.rpartition("/")[2] else ("", *_ENDINGS)
+        places = (spelling.find(self.root, path + ending) for ending in endings)
+        return next((place for place in places if place.is_file()), None)
 
 
 def split(command_line: str) -> list[str]:
@@ -18,42 +60,89 @@ def split(command_line: str) -> list[str]:
     return [word.replace('"', "") for word in _WORD.findall(command_line)]
 
 
-def find(folder: Path, path: str) -> Path | None:
-    """The file that a Windows path means below `folder`, whatever the case; None if it is not there or outside."""
-    parts = path.replace("\\", "/").split("/")
-    if ".." in parts or ":" in path or parts[0] == "":  # outside, or absolute
-        return None
-    found = spelling.find(folder, "/".join(parts))
-    return found if found.is_file() else None
+def words(command_line: str) -> list[str]:
+    """Words of the first command in a line: the program that a shell is told to start, and its arguments."""
+    first = _FIRST.match(command_line)
+    found = split(first[0]) if first else []
+    while found and program_name(found[0]) in {"cmd", "call", "start"}:
+        is_shell = program_name(found.pop(0)) == "cmd"
+        while found and (not found[0] or found[0].startswith("/")):
+            del found[0]
+        if is_shell and found and " " in found[0] and not found[0].lower().endswith(_ENDINGS):
+            return words(" ".join(found))  # what stands in quotes after /c is a line of its own
+    return found
 
 
-def named_files(command_line: str, root: Path, base: Path) -> dict[str, Path | None]:
-    """The files that a task or entry point names in the role's folder, by name as written; None if one is not there.
+def program_name(program: str) -> str:
+    """The name of a program without its folder and without .exe, in lower case."""
+    return program.replace("\\", "/").rpartition("/")[2].lower().removesuffix(".exe")
 
-    `root` is the role's folder, `base` the one the command starts in. Programs of the system (no folder in the
-    name, no batch file; an absolute path or a variable) are not looked for. `ps.cmd SCRIPT.ps1 program.py …` starts in
-    its own folder and runs the program from the role's.
+
+def folder_of(program: str, base: str = "") -> str:
+    """The folder of a program below the role's; `ps.cmd` changes into its own."""
+    return "/".join((_parts(program, base) or ())[:-1])
+
+
+def named_files(command_line: str, files: Files, base: str = "") -> dict[str, Path | None]:
+    """The files that a task or entry point names in the role, by name as written; None if one is not there.
+
+    `base` is the folder below the role's in which the command starts. Programs of the system (no folder in the name,
+    no batch file; an absolute path or a variable) are not looked for, nor are interpreters, which another task may
+    bring. `ps.cmd SCRIPT.ps1 program.py …` starts in its own folder and runs the program from the role's.
     """
-    words = split(_END_OF_COMMAND.split(command_line, maxsplit=1)[0])
-    while words and (words[0].lower() in _SHELL or words[0].startswith("/")):
-        del words[0]
-    if not words:
+    program, *arguments = words(command_line) or [""]
+    name = program_name(program)
+    if name in _SCRIPTS:
+        script = _script(name, arguments)
+        return {script: files.find(script, base)} if script and _is_in_role(script) else {}
+    if not _is_of_role(program):
         return {}
-    first = words[0]
-    if first.lower().startswith(_APPROOT):
-        first, base = first[len(_APPROOT) :], root
-    if not _is_of_role(first):
-        return {}
-    program = find(base, first)
-    named = {words[0]: program}
-    if program is not None and program.name.lower() == "ps.cmd":
-        named |= {word: find(program.parent, word) for word in words[1:2]}
-        named |= {word: find(root, word) for word in words[2:3] if word.lower().endswith(".py")}
+    named = {program: files.find(program, base)}
+    if name == "ps.cmd":
+        named |= {word: files.find(word, folder_of(program, base)) for word in arguments[:1]}
+        named |= {word: files.find(word) for word in arguments[1:2] if word.lower().endswith(".py")}
     return named
 
 
+def _script(interpreter: str, arguments: Iterable[str]) -> str | None:
+    """The file that an interpreter is told to run, if it can be told from other arguments by its ending."""
+    is_powershell = _SCRIPTS[interpreter] == ".ps1"
+    for argument in arguments:
+        if argument.lower() in _NO_SCRIPT and not is_powershell:
+            return None
+        for word in argument.removeprefix("&").split()[:1]:
+            name = word.strip("'")
+            if name.lower().endswith(_SCRIPTS[interpreter]) and not name.startswith("-"):
+                return name
+    return None
+
+
 def _is_of_role(program: str) -> bool:
-    """Whether a program is named as a file of the role: not absolute, no variable, in a folder or a batch file."""
-    if "%" in program or ":" in program or program.startswith(("\\", "/")):
-        return False
-    return "\\" in program or "/" in program or program.lower().endswith((".cmd", ".bat"))
+    """Whether a program is named as a file of the role: in a folder, or a batch file or a script."""
+    has_folder = "\\" in program or "/" in program
+    return _is_in_role(program) and (has_folder or program.lower().endswith((".cmd", ".bat", ".ps1", ".py")))
+
+
+def _is_in_role(path: str) -> bool:
+    """Whether a path is neither absolute nor known only where it runs."""
+    path = path.replace("\\", "/")
+    if path.lower().startswith(f"{_ROLE_ROOT}{_APPROOT}/"):
+        path = path[len(_ROLE_ROOT) :]
+    return not path.startswith("/") and not set(path) & set("%$:")
+
+
+def _parts(path: str, base: str) -> tuple[str, ...] | None:
+    """The names from the role's folder to a file; None for a path that leaves it."""
+    path = path.replace("\\", "/")
+    if ":" in path or path.startswith("/"):
+        return None
+    from_root = path.lower().startswith(_ROLE_ROOT)
+    found: list[str] = []
+    for part in path[len(_ROLE_ROOT) :].split("/") if from_root else f"{_APPROOT}/{base}/{path}".split("/"):
+        if part == ".." and not found:
+            return None
+        if part == "..":
+            found.pop()
+        elif part not in {"", "."}:
+            found.append(part)
+    return tuple(found[1:]) if found and found[0].lower() == _APPROOT else None

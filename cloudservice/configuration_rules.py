@@ -2,13 +2,14 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
-from cloudservice import modules
+from cloudservice import modules, names
 from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
 from cloudservice.document import Document
 from cloudservice.element import Element
+from cloudservice.repeats import once, unique
 from cloudservice.service import Role
 
 _THUMBPRINT = re.compile("[0-9A-Fa-f]{40}")
@@ -17,12 +18,12 @@ _THUMBPRINT = re.compile("[0-9A-Fa-f]{40}")
 def check(configured: Configuration) -> None:
     """Note what is wrong in the configuration itself."""
     read = configured.document
-    _once(read, read.root.all("NetworkConfiguration"))
-    _roles_once(configured)
+    once(read, read.root.all("NetworkConfiguration"))
+    unique(read, read.root.all("Role"), "role")
     for role in read.root.all("Role"):
-        _unique(read, role.all("ConfigurationSettings", "Setting"), role)
+        unique(read, role.all("ConfigurationSettings", "Setting"), "setting")
         certificates = role.all("Certificates", "Certificate")
-        _unique(read, certificates, role)
+        unique(read, certificates, "certificate")
         _thumbprints(read, certificates)
     network = read.root.first("NetworkConfiguration")
     if network is not None:
@@ -36,42 +37,28 @@ def check_pair(defined: Definition, configured: Configuration) -> None:
     if defined.name and configured.service_name and configured.service_name != defined.name:
         wrong = f"serviceName is '{configured.service_name}', but the definition's name is '{defined.name}'"
         read.fault(read.root, "service-name", wrong, "Make them equal")
-    for role in defined.roles:
-        if role.name not in configured.roles:
-            wrong = f"role '{role.name}' of the definition is missing"
-            remedy = f'Add <Role name="{role.name}"><Instances count="1" /></Role>'
-            read.fault(read.root, "role-missing", wrong, remedy)
-            continue
-        element = configured.elements[role.name]
-        _settings(configured, role, element)
-        _certificates(configured, role, element)
-        _public_ports(configured, role, element)
     known = {role.name: _endpoints(role) for role in defined.roles}
+    torn = defined.document.torn | read.torn
+    missing = {role.name: role for role in defined.roles if role.name not in configured.roles and role.name not in torn}
     for name, element in configured.elements.items():
-        if name not in known:
-            wrong = f"role '{name}' is not in the definition"
-            read.fault(element, "role-unknown", wrong, "Remove it here, or define it")
+        if name not in known and name not in torn:
+            meant = names.similar(name, missing)
+            missing.pop(meant or "", None)
+            remedy = _instead(meant, "Remove it here, or define it")
+            read.fault(element, "role-unknown", f"role '{name}' is not in the definition", remedy)
+    for role in missing.values():
+        remedy = (
+            f'Add <Role name="{role.name}"><Instances count="1" /></Role>{" with its settings" * bool(role.settings)}'
+        )
+        read.fault(read.root, "role-missing", f"role '{role.name}' of the definition is missing", remedy)
+    for role in defined.roles:
+        if role.name in configured.roles:
+            element = configured.elements[role.name]
+            _public_ports(configured, role, element)
+            if role.name not in torn:
+                _settings(configured, role, element)
+                _certificates(configured, role, element)
     _network(configured, defined, known)
-
-
-def _roles_once(configured: Configuration) -> None:
-    read = configured.document
-    for element in read.root.all("Role"):
-        name = element.get("name", "")
-        first = configured.elements.get(name, element)
-        if first is not element:
-            wrong = f"role '{name}' is already configured in line {first.line}"
-            read.fault(element, "same-name", wrong, "Keep one of them")
-
-
-def _unique(read: Document, elements: Iterable[Element], role: Element) -> None:
-    seen: set[str] = set()
-    for element in elements:
-        name = element.get("name", "")
-        if name and name in seen:
-            wrong = f"{element.label} stands twice in {role.label}"
-            read.fault(element, "same-name", wrong, "Keep one of them")
-        seen.add(name)
 
 
 def _thumbprints(read: Document, certificates: Iterable[Element]) -> None:
@@ -86,37 +73,45 @@ def _thumbprints(read: Document, certificates: Iterable[Element]) -> None:
 
 def _settings(configured: Configuration, role: Role, element: Element) -> None:
     """The settings with a value are those of the definition and of the imported modules, as far as they are known."""
-    read, given = configured.document, configured.roles[role.name].settings
+    read, given = configured.document, element.all("ConfigurationSettings", "Setting")
     brought = modules.brought(role.imports)
-    for name in (*role.settings, *brought.settings):
-        if name and name not in given:
-            wrong = f"role '{role.name}' has no value for setting '{name}'"
-            remedy = f'Add <Setting name="{name}" value="…" /> to its ConfigurationSettings'
-            read.fault(element, "setting-missing", wrong, remedy)
-    if set(role.imports) <= modules.KNOWN.keys():
-        known = {*role.settings, *brought.settings, *brought.optional}
-        for setting in element.all("ConfigurationSettings", "Setting"):
-            if setting.get("name") and setting.get("name") not in known:
-                wrong = f"the definition of role '{role.name}' does not declare the setting '{setting.get('name')}'"
-                read.fault(setting, "setting-unknown", wrong, "Declare it there, or remove it here")
+    declared = (*role.settings, *brought.settings)
+    for name in _missing(read, role, given, declared, {*declared, *brought.optional}):
+        wrong = f"role '{role.name}' has no value for setting '{name}'"
+        remedy = f'Add <Setting name="{name}" value="…" /> to its ConfigurationSettings'
+        read.fault(element, "setting-missing", wrong, remedy)
 
 
 def _certificates(configured: Configuration, role: Role, element: Element) -> None:
-    read, given = configured.document, configured.roles[role.name].thumbprints
-    brought = modules.brought(role.imports)
-    declared = (*(certificate.name for certificate in role.certificates), *brought.certificates)
-    for name in declared:
-        if name and name not in given:
-            wrong = f"role '{role.name}' has no thumbprint for certificate '{name}'"
-            remedy = f'Add <Certificate name="{name}" thumbprint="…" thumbprintAlgorithm="sha1" /> to its Certificates'
-            read.fault(element, "certificate-missing", wrong, remedy)
-    if set(role.imports) <= modules.KNOWN.keys():
-        known = set(declared)
-        for certificate in element.all("Certificates", "Certificate"):
-            name = certificate.get("name", "")
-            if name and name not in known:
-                wrong = f"the definition of role '{role.name}' does not declare the certificate '{name}'"
-                read.fault(certificate, "certificate-unknown", wrong, "Declare it there, or remove it here")
+    read, given = configured.document, element.all("Certificates", "Certificate")
+    declared = (*(one.name for one in role.certificates), *modules.brought(role.imports).certificates)
+    for name in _missing(read, role, given, declared, {*declared}):
+        wrong = f"role '{role.name}' has no thumbprint for certificate '{name}'"
+        remedy = f'Add <Certificate name="{name}" thumbprint="…" thumbprintAlgorithm="sha1" /> to its Certificates'
+        read.fault(element, "certificate-missing", wrong, remedy)
+
+
+def _missing(
+    read: Document, role: Role, given: Sequence[Element], declared: Iterable[str], known: Set[str]
+) -> Iterable[str]:
+    """The declared names that are not given, after noting what is given and not known.
+
+    What is not known may be one of the missing ones misspelt; that one is then told once.
+    """
+    there = {element.get("name", ""): element for element in given if element.get("name")}
+    missing = {name: None for name in declared if name and name not in there}
+    for name, element in there.items() if set(role.imports) <= modules.KNOWN.keys() else ():
+        if name not in known:
+            meant = names.similar(name, missing)
+            missing.pop(meant or "", None)
+            noun = element.name.lower()
+            wrong = f"the definition of role '{role.name}' does not declare the {noun} '{name}'"
+            read.fault(element, f"{noun}-unknown", wrong, _instead(meant, "Declare it there, or remove it here"))
+    return missing
+
+
+def _instead(meant: str | None, remedy: str) -> str:
+    return f"Write '{meant}', if that was meant; otherwise {remedy[0].lower()}{remedy[1:]}" if meant else remedy
 
 
 def _public_ports(configured: Configuration, role: Role, element: Element) -> None:
@@ -132,8 +127,8 @@ def _public_ports(configured: Configuration, role: Role, element: Element) -> No
 
 
 def _access_controls(read: Document, network: Element) -> None:
-    controls = list(network.all("AccessControls", "AccessControl"))
-    _unique(read, controls, network)
+    controls = network.all("AccessControls", "AccessControl")
+    unique(read, controls, "access control")
     for control in controls:
         orders: set[int | None] = set()
         for rule in control.all("Rule"):
@@ -159,23 +154,18 @@ def _addresses(read: Document, network: Element) -> None:
         text = element.get(attribute)
         if text and not _is_address(text):
             read.fault(element, "bad-address", f"'{text}' is no IP address", "Write it as 10.0.0.4")
-    _once(read, network.all("AddressAssignments", "ReservedIPs"))
-    seen: set[str] = set()
-    for element in network.all("AddressAssignments", "InstanceAddress"):
-        name = element.get("roleName", "")
-        if name and name in seen:
-            wrong = f"role '{name}' has a second InstanceAddress"
-            read.fault(element, "same-name", wrong, "Make them one")
-        seen.add(name)
+    once(read, network.all("AddressAssignments", "ReservedIPs"))
+    addresses = network.all("AddressAssignments", "InstanceAddress")
+    unique(read, addresses, "InstanceAddress of role", lambda each: each.get("roleName", ""))
 
 
 def _network(configured: Configuration, defined: Definition, endpoints: Mapping[str, Set[str]]) -> None:
     """What the network names is there: roles, endpoints (given by role), access controls, load balancers."""
     read = configured.document
-    network = read.root.first("NetworkConfiguration") or Element("", {}, read.root.line, None)
-    for address in network.all("AddressAssignments", "InstanceAddress"):
+    network = read.root.first("NetworkConfiguration")
+    for address in network.all("AddressAssignments", "InstanceAddress") if network else ():
         _known_role(read, address, address.get("roleName", ""), endpoints)
-    for acl in network.all("EndpointAcls", "EndpointAcl"):
+    for acl in network.all("EndpointAcls", "EndpointAcl") if network else ():
         name, endpoint, control = acl.get("role", ""), acl.get("endpoint", ""), acl.get("accessControl", "")
         if _known_role(read, acl, name, endpoints) and endpoint and endpoint not in endpoints[name]:
             wrong = f"there is no endpoint '{endpoint}' in role '{name}'"
@@ -188,23 +178,18 @@ def _network(configured: Configuration, defined: Definition, endpoints: Mapping[
         if each.load_balancer and each.load_balancer not in balancers:
             wrong = f"{owner.name}/{each.name} names the load balancer '{each.load_balancer}', which is not here"
             remedy = "Add it to LoadBalancers of the NetworkConfiguration"
-            read.fault(network, "load-balancer", wrong, remedy)
+            read.fault(network or read.root, "load-balancer", wrong, remedy)
 
 
 def _known_role(read: Document, element: Element, name: str, roles: Mapping[str, object]) -> bool:
     if name and name not in roles:
-        wrong = f"role '{name}' is not in the definition"
-        read.fault(element, "network-role", wrong, "Name one of its roles")
+        remedy = _instead(names.similar(name, roles), "Name one of its roles")
+        read.fault(element, "network-role", f"role '{name}' is not in the definition", remedy)
     return name in roles
 
 
 def _endpoints(role: Role) -> set[str]:
     return {endpoint.name for endpoint in (*role.endpoints, *modules.brought(role.imports).endpoints)}
-
-
-def _once(read: Document, elements: Iterable[Element]) -> None:
-    for again in list(elements)[1:]:
-        read.fault(again, "repeated-element", f"there is a second {again.owner}", "Make them one")
 
 
 def _is_subnet(text: str) -> bool:

@@ -33,7 +33,7 @@ ROOT = "ServiceDefinition"
 UPDATE_DOMAINS = 5
 _MOST_READ = 500
 """Roles that are read at all; a service with so many is refused anyway."""
-_KINDS: dict[str, Kind] = {"WebRole": "web", "WorkerRole": "worker"}
+KINDS: dict[str, Kind] = {"WebRole": "web", "WorkerRole": "worker"}
 _ENDPOINTS: dict[str, EndpointKind] = {
     "InputEndpoint": "input",
     "InternalEndpoint": "internal",
@@ -64,7 +64,11 @@ def of(read: Document) -> Definition:
     """The definition in a parsed document, which is checked against the schema."""
     schema.validate(read)
     root = read.root
-    elements = tuple(islice((each for each in root.either(*_KINDS) if each.get("name")), _MOST_READ))
+    named: dict[str, Element] = {}
+    for each in root.either(*KINDS):
+        if each.get("name"):
+            named.setdefault(each.get("name", ""), each)
+    elements = tuple(islice(named.values(), _MOST_READ))
     return Definition(
         document=read,
         name=root.get("name", ""),
@@ -99,7 +103,7 @@ def _role(element: Element) -> Role:
     program = element.first("Runtime", "EntryPoint", "ProgramEntryPoint")
     return Role(
         name=element.get("name", ""),
-        kind=_KINDS[element.name],
+        kind=KINDS[element.name],
         vmsize=element.get("vmsize", "Small"),
         endpoints=tuple(_endpoint(each) for each in endpoint_elements(element)),
         settings=_names(element.all("ConfigurationSettings", "Setting")),

@@ -1,12 +1,13 @@
 """The rules of a definition that its schema cannot say."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from cloudservice import modules, names, xpath
-from cloudservice.definition import Definition, endpoint_elements, store_elements, virtual_elements
+from cloudservice.definition import KINDS, Definition, endpoint_elements, store_elements, virtual_elements
 from cloudservice.document import Document
 from cloudservice.element import Element
+from cloudservice.repeats import once, unique
 from cloudservice.service import Endpoint, PortRange, Role
 
 MOST_ROLES = 25
@@ -15,24 +16,28 @@ _MOST_INTERNAL = 5
 _MOST_COMPARED = 100
 """Public ports that a further one is compared with; a service with so many is refused anyway."""
 _NOT_HTTP = {"tcp", "udp", "any"}
-_Named = Callable[[Element], str]
+_SIZES = re.compile(r"(?i)ExtraSmall|Small|Medium|Large|ExtraLarge|A\d+|(Standard|Basic)_\w+")
 
 
 def check(defined: Definition) -> None:
     """Note what is wrong in the definition itself."""
     read = defined.document
     for name in ("LoadBalancerProbes", "NetworkTrafficRules"):
-        _once(read, read.root, name)
+        once(read, read.root.all(name))
     _name(read, read.root, "a service")
     _count_roles(defined)
     _count_endpoints(defined)
-    _unique(read, defined.elements, "role")
+    unique(read, read.root.either(*KINDS), "role")
     _public_ports(defined)
     _probes(defined)
     _traffic_rules(defined)
     probes = {probe.name for probe in defined.probes}
     for role, element in zip(defined.roles, defined.elements, strict=True):
         _name(read, element, "a role")
+        if not _SIZES.fullmatch(role.vmsize):
+            wrong = f"role '{role.name}' has vmsize '{role.vmsize}', which is none that is known"
+            remedy = "Write Standard_ and its name in Azure, such as Standard_D2_v2, or a classic one such as Small"
+            read.fault(element, "unknown-size", wrong, remedy)
         _role(read, role, element)
         _endpoints(read, role, element, probes)
 
@@ -40,26 +45,27 @@ def check(defined: Definition) -> None:
 def _role(read: Document, role: Role, element: Element) -> None:
     for store in store_elements(element):
         _name(read, store, "a local store")
-    _unique(read, store_elements(element), "local store")
-    _unique(read, endpoint_elements(element), "endpoint")
-    _unique(read, element.all("ConfigurationSettings", "Setting"), "setting")
-    _unique(read, element.all("Certificates", "Certificate"), "certificate")
-    _unique(read, element.all("Imports", "Import"), "import", lambda each: each.get("moduleName", ""))
+    unique(read, store_elements(element), "local store")
+    unique(read, endpoint_elements(element), "endpoint")
+    unique(read, element.all("ConfigurationSettings", "Setting"), "setting")
+    unique(read, element.all("Certificates", "Certificate"), "certificate")
+    unique(read, element.all("Imports", "Import"), "import", lambda each: each.get("moduleName", ""))
     _imports(read, element)
     _sites(read, role, element)
     for environment in (*element.all("Startup", "Task"), *element.all("Runtime")):
         _variables(read, environment)
     known = xpath.names_of(role)
-    for value in element.descendants("RoleInstanceValue"):
+    for value in element.descendants("RoleInstanceValue") if role.name not in read.torn else ():
         unknown = xpath.missing(value.get("xpath", ""), known) if value.get("xpath") else None
         if unknown:
-            remedy = "The paths there are stand in rolepack's docs/role-environment.md"
-            read.fault(value, "unknown-xpath", f"its xpath asks for {unknown}", remedy)
+            wrong, remedy = unknown
+            variable = value.parent.label if value.parent else ""
+            read.fault(value, "unknown-xpath", f"the xpath of {variable} of role '{role.name}' {wrong}", remedy)
 
 
 def _count_roles(defined: Definition) -> None:
     read = defined.document
-    if not defined.roles:
+    if not defined.roles and not read.torn and not read.root.either(*KINDS):
         read.fault(read.root, "no-role", "the service has no role", "Add one with `invoke new-role NAME --kind web`")
     if len(defined.roles) > MOST_ROLES:
         wrong = f"the service has more than {MOST_ROLES} roles"
@@ -77,7 +83,7 @@ def _count_endpoints(defined: Definition) -> None:
         if role.kind == "web" and role.sites:
             continue
         most = _MOST_INTERNAL if role.kind == "worker" else 1
-        internal = sum(endpoint.kind == "internal" for endpoint in role.endpoints)
+        internal = sum(endpoint.kind == "internal" and endpoint.protocol != "any" for endpoint in role.endpoints)
         if internal > most:
             wrong = f"role '{role.name}' has {internal} internal endpoints"
             kind = "worker role" if role.kind == "worker" else "web role without sites"
@@ -120,16 +126,17 @@ def _ports(ports: PortRange) -> str:
 
 
 def _endpoints(read: Document, role: Role, element: Element, probes: Set[str]) -> None:
-    certificates = {certificate.name for certificate in role.certificates}
+    certificates = {*(one.name for one in role.certificates), *modules.brought(role.imports).certificates}
+    is_sure = role.name not in read.torn
     for endpoint, where in zip(role.endpoints, endpoint_elements(element), strict=True):
         label = where.label
         if endpoint.kind == "input" and endpoint.protocol == "https" and not endpoint.certificate:
             remedy = "Name one of the role's Certificates in its certificate attribute"
             read.fault(where, "no-certificate", f"{label} is https and names no certificate", remedy)
-        elif endpoint.certificate and endpoint.certificate not in certificates:
+        elif endpoint.certificate and endpoint.certificate not in certificates and is_sure:
             wrong = f"there is no certificate '{endpoint.certificate}' in role '{role.name}'"
             read.fault(where, "unknown-certificate", wrong, "Add it to the role's Certificates, or name one of them")
-        if endpoint.probe and endpoint.probe not in probes:
+        if endpoint.probe and endpoint.probe not in probes and "" not in read.torn:
             wrong = f"there is no probe '{endpoint.probe}' in LoadBalancerProbes"
             read.fault(where, "unknown-probe", wrong, "Add it there, or name one that is there")
         if endpoint.kind == "internal" and where.get("port") and list(where.either("FixedPort", "FixedPortRange")):
@@ -142,15 +149,15 @@ def _endpoints(read: Document, role: Role, element: Element, probes: Set[str]) -
 
 
 def _sites(read: Document, role: Role, element: Element) -> None:
-    _unique(read, element.all("Sites", "Site"), "site")
+    unique(read, element.all("Sites", "Site"), "site")
     endpoints = {endpoint.name: endpoint for endpoint in role.endpoints}
     answers: dict[tuple[str, str], str] = {}
     for site in element.all("Sites", "Site"):
         if site.first("Bindings") is None:
             remedy = "Add Bindings with a Binding to one of the role's http endpoints"
             read.fault(site, "missing-element", f"{site.label} has no Bindings", remedy)
-        _once(read, site, "Bindings")
-        _unique(read, site.all("Bindings", "Binding"), "binding")
+        once(read, site.all("Bindings"))
+        unique(read, site.all("Bindings", "Binding"), "binding")
         _unique_below(read, site)
         for binding in site.all("Bindings", "Binding"):
             name = binding.get("endpointName", "")
@@ -166,10 +173,10 @@ def _binding(read: Document, role: Role, binding: Element, endpoint: Endpoint | 
     name = binding.get("endpointName", "")
     if not name:
         return
-    if endpoint is None:
+    if endpoint is None and role.name not in read.torn:
         wrong = f"there is no endpoint '{name}' in role '{role.name}'"
         read.fault(binding, "unknown-endpoint", wrong, "Name one of its endpoints")
-    elif endpoint.protocol in _NOT_HTTP:
+    elif endpoint is not None and endpoint.protocol in _NOT_HTTP:
         wrong = f"a site cannot answer at endpoint '{name}', whose protocol is {endpoint.protocol}"
         read.fault(binding, "binding-protocol", wrong, "Name an http or https endpoint")
 
@@ -177,14 +184,14 @@ def _binding(read: Document, role: Role, binding: Element, endpoint: Endpoint | 
 def _unique_below(read: Document, parent: Element) -> None:
     """What lies below a site has a path of its own."""
     below = list(virtual_elements(parent))
-    _unique(read, below, "path", lambda each: each.get("name", "").replace("\\", "/").strip("/"))
+    unique(read, below, "path", lambda each: each.get("name", "").replace("\\", "/").strip("/"))
     for each in below:
         _unique_below(read, each)
 
 
 def _variables(read: Document, holder: Element) -> None:
     variables = list(holder.all("Environment", "Variable"))
-    _unique(read, variables, "variable")
+    unique(read, variables, "variable")
     for element in variables:
         if (element.first("RoleInstanceValue") is None) == (element.get("value") is None):
             wrong = f"{element.label} needs a value or a RoleInstanceValue"
@@ -206,8 +213,8 @@ def _imports(read: Document, role: Element) -> None:
 
 def _probes(defined: Definition) -> None:
     read = defined.document
-    elements = list(read.root.all("LoadBalancerProbes", "LoadBalancerProbe"))
-    _unique(read, elements, "probe")
+    elements = read.root.all("LoadBalancerProbes", "LoadBalancerProbe")
+    unique(read, elements, "probe")
     for probe, element in zip(defined.probes, elements, strict=True):
         if probe.protocol == "http" and not probe.path:
             read.fault(element, "probe-path", f"{element.label} is http and has no path", 'Add path="/…" to it')
@@ -228,7 +235,8 @@ def _traffic_rules(defined: Definition) -> None:
             _traffic_role(read, source, internal)
         for place in rule.all("Destinations", "RoleEndpoint"):
             role, endpoint = place.get("roleName", ""), place.get("endpointName", "")
-            if _traffic_role(read, place, internal) and endpoint and endpoint not in internal[role]:
+            is_sure = _traffic_role(read, place, internal) and role not in read.torn
+            if is_sure and endpoint and endpoint not in internal[role]:
                 wrong = f"a traffic rule names '{endpoint}', which is no internal endpoint of role '{role}'"
                 read.fault(place, "traffic-endpoint", wrong, "Name one of its internal endpoints")
 
@@ -241,7 +249,7 @@ def _internal(role: Role) -> set[str]:
 def _traffic_role(read: Document, place: Element, roles: Mapping[str, object]) -> bool:
     """Whether the role that a traffic rule names is there."""
     name = place.get("roleName", "")
-    if name and name not in roles:
+    if name and name not in roles and name not in read.torn:
         read.fault(place, "traffic-role", f"a traffic rule names role '{name}', which does not exist", "Name a role")
     return name in roles
 
@@ -251,19 +259,3 @@ def _name(read: Document, element: Element, noun: str) -> None:
     name = element.get("name", "")
     if name and not names.is_name(name):
         read.fault(element, "bad-name", f"'{name}' cannot be the name of {noun}", names.RULE)
-
-
-def _once(read: Document, parent: Element, name: str) -> None:
-    for again in list(parent.all(name))[1:]:
-        read.fault(again, "repeated-element", f"{parent.owner} has a second {name}", "Make them one")
-
-
-def _unique(read: Document, elements: Iterable[Element], noun: str, name_of: _Named | None = None) -> None:
-    """Fault every element whose name has been used before it, in any case: Windows does not tell them apart."""
-    seen: dict[str, int] = {}
-    for element in elements:
-        name = element.get("name", "") if name_of is None else name_of(element)
-        if name and name.lower() in seen:
-            wrong = f"there is another {noun} '{name}' in line {seen[name.lower()]}"
-            read.fault(element, "same-name", wrong, "Rename one of them, or remove it")
-        seen.setdefault(name.lower(), element.line)

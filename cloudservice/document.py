@@ -1,8 +1,8 @@
 """An untrusted XML file as a tree whose every fault is gathered with its line."""
 
 import functools
-import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,8 @@ MOST_FAULTS = 500
 """Faults that are worth telling one by one."""
 _LONGEST = 32_767
 """Characters that Windows takes in a path, a command line or a variable; a setting's value may be longer."""
-_TOO_LONG = etree.XPath("//@*[name()!='value'][string-length()>$longest]")
+_TOO_LONG = etree.XPath("//@*[string-length()>$longest][name()!='value' or local-name(..)!='Setting']")
+_MARK = "\ufeff"
 _PARSER = etree.XMLParser(encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 _DOCTYPE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 
@@ -32,7 +33,8 @@ class Document:
     """A parsed file of `size` bytes and the faults found in it so far.
 
     `tree` is the whole of it, `root` the elements of the root's namespace. Once so much is wrong that it `is_hopeless`,
-    no more is noted.
+    no more is noted. `torn` are the names of the parts right below the root (empty for one without a name) that hold an
+    element that is not known: what seems to be missing there may stand in it.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Document:
     encoding: Encoding
     faults: list[Fault] = field(default_factory=list)
     is_hopeless: bool = False
+    torn: set[str] = field(default_factory=set)
 
     @functools.cached_property
     def root(self) -> Element:
@@ -69,22 +72,27 @@ class Document:
         self.is_hopeless = True
 
 
-def load(path: Path, root: str, namespace: str) -> Document:
-    """Read and parse a file; raise ServiceError if it is not a `root` document."""
+def load(path: Path, root: str, *namespaces: str) -> Document:
+    """Read and parse a file; raise ServiceError if it is not a `root` document of one of the namespaces."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a device may have no end, and a pipe no writer
+            raise _error(path, "unreadable", "it is no ordinary file", "Put a file there")
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise _error(path, "too-large", f"the file has more than {MAX_BYTES:,} bytes", "Shorten it")
-            content = file.read()
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise _error(path, "unreadable", "there is no such file", "Create it, or name another one") from None
     except OSError as error:
         raise _error(path, "unreadable", f"it cannot be read: {error.strerror}", "Check its permissions") from None
-    return parse(path, content, root, namespace)
+    if len(content) > MAX_BYTES:
+        raise _error(path, "too-large", f"the file has more than {MAX_BYTES:,} bytes", "Shorten it")
+    return parse(path, content, root, *namespaces)
 
 
-def parse(path: Path, content: bytes, root: str, namespace: str) -> Document:
-    """Parse the content of a file without entities, DTD or network; raise ServiceError if it is no `root` document."""
+def parse(path: Path, content: bytes, root: str, *namespaces: str) -> Document:
+    """Parse the content of a file without entities, DTD or network.
+
+    Raise ServiceError if it is no `root` document of one of the namespaces.
+    """
     written = encoding.detect(content)
     if written is None:
         raise _error(path, "encoding", "it declares an encoding that is not known here", "Save it as UTF-8", 1)
@@ -94,26 +102,34 @@ def parse(path: Path, content: bytes, root: str, namespace: str) -> Document:
         line = 1 + content.count(b"\n", 0, getattr(error, "start", 0))
         wrong = f"it is not {written.codec} as its beginning says"
         raise _error(path, "encoding", wrong, "Save it as UTF-8, or declare the encoding it has", line) from None
+    if text.startswith(_MARK):
+        raise _error(path, "encoding", "it begins with two byte order marks", "Save it with one, or without", 1)
     doctype = _DOCTYPE.match(text)
     if doctype:
-        wrong = "a document type declaration is not allowed"
-        raise _error(path, "doctype", wrong, "Remove the DOCTYPE", 1 + text.count("\n", 0, doctype.end()))
+        raise _doctype(path, 1 + text.count("\n", 0, doctype.end()))
     try:
         tree = etree.fromstring(text.encode(), _PARSER)
     except etree.XMLSyntaxError as error:
         raise _error(path, "not-xml", *syntax.trouble(error, text), error.lineno or 1) from None
-    if len(text) > _LONGEST and _TOO_LONG(tree, longest=_LONGEST):
-        raise _error(path, "too-large", f"an attribute has more than {_LONGEST:,} characters", "Shorten it")
+    if tree.getroottree().docinfo.internalDTD is not None:  # whatever the pattern did not see
+        raise _doctype(path, 1)
+    for attribute in _TOO_LONG(tree, longest=_LONGEST) if len(text) > _LONGEST else ():
+        wrong = f"an attribute has more than {_LONGEST:,} characters"
+        raise _error(path, "too-large", wrong, "Shorten it", attribute.getparent().sourceline)
     syntax.correct_lines(tree, text)
     document = Document(path, tree, len(content), written)
-    if tree.tag != (f"{{{namespace}}}{root}" if namespace else root):
-        document.fault(document.root, "wrong-root", *_wrong_root(tree, root, namespace))
+    name = etree.QName(tree)
+    if name.localname != root or (name.namespace or "") not in namespaces:
+        document.fault(document.root, "wrong-root", *_wrong_root(name, root, namespaces[0]))
         raise ServiceError(*document.faults)
     return document
 
 
-def _wrong_root(tree: Node, root: str, namespace: str) -> tuple[str, str]:
-    name = etree.QName(tree)
+def _doctype(path: Path, line: int) -> ServiceError:
+    return _error(path, "doctype", "a document type declaration is not allowed", "Remove the DOCTYPE", line)
+
+
+def _wrong_root(name: etree.QName, root: str, namespace: str) -> tuple[str, str]:
     if name.localname != root:
         return f"the root element is {name.localname}", f"It must be {root}; perhaps this is another file"
     wrong = f"the root element is in {f'the namespace {name.namespace}' if name.namespace else 'no namespace'}"

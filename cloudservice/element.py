@@ -72,6 +72,14 @@ class Element:
             yield from child.descendants(name)
 
     @property
+    def part(self) -> "Element":
+        """The element right below the root that it is or lies in; the root itself for the root."""
+        here = self
+        while here.parent is not None and here.parent.parent is not None:
+            here = here.parent
+        return here
+
+    @property
     def label(self) -> str:
         """How a message names it: role 'web', Setting 'Title', Startup."""
         name = self.attributes.get("name")

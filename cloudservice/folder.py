@@ -171,11 +171,11 @@ def _read_definition(
     definition_rules.check(defined)
     try:
         found = sources.find(folder, defined.roles[: definition_rules.MOST_ROLES])
-        source_rules.check(folder, defined, found)
-        if today is not None:
-            retirement.check(defined, found, today)
-    except ServiceError as error:  # a project that cannot be read
+    except ServiceError as error:  # a cloud service project that cannot be read
         faults += error.faults
+    faults += source_rules.check(folder, defined, found)
+    if today is not None:
+        retirement.check(defined, found, today)
     faults += _in_order(defined.document.faults)
     return defined, found
 

@@ -1,11 +1,17 @@
 """Names that become folders, files and keys, on Windows and elsewhere."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
-RULE = "Use letters, digits, '_', '.' and '-', the last two not first, and none of Windows' reserved names"
+RULE = (
+    "Use up to 100 letters, digits, '_', '.' and '-', neither of the last two first, no '.' last, and none of Windows' "
+    "reserved names"
+)
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
 _LONGEST = 100
+_MOST_COMPARED = 64
 
 
 def is_name(text: str) -> bool:
@@ -16,3 +22,12 @@ def is_name(text: str) -> bool:
 def is_reserved(text: str) -> bool:
     """Whether Windows takes it for a device, whatever stands behind a dot."""
     return bool(_RESERVED.fullmatch(text))
+
+
+def similar(name: str, there: Iterable[str]) -> str | None:
+    """The one of the names there that was probably meant; None if none is near, or if they are too many to compare."""
+    by_lower = {each.lower(): each for each in there}
+    if len(by_lower) > _MOST_COMPARED or len(name) > _LONGEST:
+        return None
+    found = difflib.get_close_matches(name.lower(), by_lower, 1, 0.75)
+    return by_lower[found[0]] if found else None

@@ -3,7 +3,6 @@
 Source: the cloud service and Python project types of Visual Studio 2012 to 2017; MSBuild's own rules for item lists.
 """
 
-import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -11,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from cloudservice import document, spelling
+from cloudservice import document, rules, spelling
 from cloudservice.document import Document
 from cloudservice.element import Node
-from cloudservice.errors import ServiceError
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown
 
 NAMESPACE = "http://schemas.microsoft.com/developer/msbuild/2003"
 ROOT = "Project"
 _WILD = re.compile(r"[*?]")
+_MOST_PATTERNS = 1000
+"""Far above any real project; each is held against every file."""
 _PACKAGED = ("Compile", "Content")
 LANGUAGES = {
     ".pyproj": "Python",
@@ -33,24 +35,54 @@ LANGUAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A role of a cloud service project: the file of the role's own project."""
+    """A role of a cloud service project: the file of the role's own project, and the line that names it."""
 
     role: str
     project: Path
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A path with wildcards, as the patterns of its names; None stands for any number of folders."""
+
+    names: tuple[re.Pattern[str] | None, ...]
+
+    def matches(self, path: str) -> bool:
+        """Whether it means a path with `/`, in any case."""
+        there = path.split("/")
+        ends = {0}  # how many names of the path the pattern's names so far may have taken
+        for name in self.names:
+            if name is None:
+                ends = set(range(min(ends), len(there) + 1)) if ends else ends
+            else:
+                ends = {end + 1 for end in ends if end < len(there) and name.fullmatch(there[end])}
+        return len(there) in ends
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item of a project whose patterns mean files, but for those it excludes itself."""
+
+    included: tuple[Pattern, ...]
+    excluded: tuple[Pattern, ...]
+
+    def holds(self, path: str) -> bool:
+        """Whether it means a file."""
+        meant = any(pattern.matches(path) for pattern in self.included)
+        return meant and not any(pattern.matches(path) for pattern in self.excluded)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a Python project that belong into a package: paths in lower case, and patterns, below its folder."""
+    """The files of a Python project that belong into a package: paths below its folder in lower case, and patterns."""
 
     paths: frozenset[str]
-    patterns: tuple[re.Pattern[str], ...]
-    excluded: tuple[re.Pattern[str], ...]
+    items: tuple[Item, ...]
 
     def holds(self, path: str) -> bool:
         """Whether a file is meant, by its path below the project's folder with `/`; in any case, as on Windows."""
-        meant = path.lower() in self.paths or any(pattern.fullmatch(path) for pattern in self.patterns)
-        return meant and not any(pattern.fullmatch(path) for pattern in self.excluded)
+        return path.lower() in self.paths or any(item.holds(path) for item in self.items)
 
 
 def find(folder: Path) -> Path | None:
@@ -66,20 +98,31 @@ def references(path: Path) -> tuple[Reference, ...]:
     for element in _items(read, "ProjectReference"):
         written = element.get("Include", "")
         name = _metadata(element, "RoleName") or _metadata(element, "Name") or Path(_slashes(written)).stem
-        found.append(Reference(name, spelling.find(path.parent, _slashes(written))))
+        found.append(Reference(name, spelling.find(path.parent, _slashes(written)), element.sourceline or 0))
     return tuple(found)
 
 
 def listing(path: Path) -> Listing:
-    """The files that a .pyproj puts into a package: what it compiles and what it calls content."""
-    items = [element for name in _PACKAGED for element in _items(_load(path), name)]
-    included = [each for element in items for each in _paths(element.get("Include", ""))]
-    excluded = [each for element in items for each in _paths(element.get("Exclude", ""))]
-    return Listing(
-        frozenset(each.lower() for each in included if not _WILD.search(each)),
-        tuple(_pattern(each) for each in included if _WILD.search(each)),
-        tuple(map(_pattern, excluded)),
-    )
+    """The files that a .pyproj puts into a package: what it compiles and what it calls content.
+
+    ServiceError if it is no project, or has too many patterns.
+    """
+    read = _load(path)
+    paths: set[str] = set()
+    items = []
+    patterns = 0
+    for element in (each for name in _PACKAGED for each in _items(read, name)):
+        included, excluded = (list(_paths(element.get(name, ""))) for name in ("Include", "Exclude"))
+        if excluded or any(map(_WILD.search, included)):
+            patterns += len(included) + len(excluded)
+            items.append(Item(tuple(map(_pattern, included)), tuple(map(_pattern, excluded))))
+        else:
+            paths.update(each.lower() for each in included)
+        if patterns > _MOST_PATTERNS:
+            wrong = f"it has more than {_MOST_PATTERNS} patterns of files"
+            where = shown(path), wrong, "List folders with ** instead", element.sourceline
+            raise ServiceError(Fault(*where, "too-large", rules.level("too-large")))
+    return Listing(frozenset(paths), tuple(items))
 
 
 def property_of(path: Path, name: str) -> str:
@@ -93,15 +136,17 @@ def property_of(path: Path, name: str) -> str:
     return next((value for value in reversed(values) if value and "$(" not in value), "")
 
 
+def interpreters(path: Path) -> list[str]:
+    """What a .pyproj says of its Python, in properties and for virtual environments; each ends in a version."""
+    if path.suffix.lower() != ".pyproj" or not path.is_file():
+        return []
+    named = [property_of(path, name) for name in ("InterpreterVersion", "InterpreterId")]
+    return [*named, *(_metadata(element, "Version") for element in _items(_load(path), "Interpreter"))]
+
+
 def _load(path: Path) -> Document:
     """Projects of today have no namespace, those of Visual Studio 2017 and before have MSBuild's."""
-    try:
-        return document.load(path, ROOT, NAMESPACE)
-    except ServiceError as error:
-        if all(fault.rule == "wrong-root" for fault in error.faults):
-            with contextlib.suppress(ServiceError):
-                return document.load(path, ROOT, "")
-        raise
+    return document.load(path, ROOT, NAMESPACE, "")
 
 
 def _items(read: Document, name: str) -> Iterator[Node]:
@@ -125,8 +170,18 @@ def _slashes(written: str) -> str:
     return unquote(written).replace("\\", "/")
 
 
-def _pattern(written: str) -> re.Pattern[str]:
-    """`**/` is any number of folders, `*` and `?` stay within one name."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", written)
-    meant = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meant.get(part) or re.escape(part) for part in parts), re.IGNORECASE)
+def _pattern(written: str) -> Pattern:
+    """`**` is any number of folders; `*` and `?` stay within one name; `*.*` is any name, with a dot or without."""
+    return Pattern(tuple(None if name == "**" else _name_pattern(name) for name in written.split("/")))
+
+
+def _name_pattern(name: str) -> re.Pattern[str]:
+    """Each piece after a star is taken where it is first found, so that no name takes long."""
+    first, *rest = ("*" if name == "*.*" else name).split("*")
+    between = "".join(f"(?>.*?{_piece(piece)})" for piece in rest[:-1])
+    last = f".*{_piece(rest[-1])}" if rest else ""
+    return re.compile(f"{_piece(first)}{between}{last}", re.IGNORECASE | re.DOTALL)
+
+
+def _piece(text: str) -> str:
+    return re.escape(text).replace(r"\?", ".")

@@ -3,6 +3,7 @@
 Sources: Microsoft's retirement notices and Windows Server life cycle, the Python developer's guide.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -10,6 +11,7 @@ from datetime import date
 from cloudservice import modules, project, spelling
 from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
+from cloudservice.errors import ServiceError
 from cloudservice.service import Role, Source
 
 CLOUD_SERVICES = date(2027, 3, 31)
@@ -38,6 +40,7 @@ _IN_PATH = re.compile(r"(?i)python[\\/. -]?(\d)[._]?(\d{1,2})?(?!\d)")
 _IN_SCRIPT = re.compile(
     rb"""(?i)package/python/(\d)\.(\d+)|version\s*=\s*['"](\d)\.(\d+)|=\s*['"]python(2)(?:x86)?['"]"""
 )
+_AT_END = re.compile(r"(\d)\.(\d+)(?:-\d+)?$")
 _IN_FILE = re.compile(rb"(?:python-)?\s*(\d)\.(\d+)")
 _SCRIPT = "bin/ConfigureCloudService.ps1"
 
@@ -90,10 +93,10 @@ def _pythons(role: Role, source: Source) -> Iterator[tuple[tuple[int, ...], str]
     variables = [*role.environment, *(variable for task in role.tasks for variable in task.environment)]
     for match in (_IN_PATH.search(each.value or "") for each in variables if each.name.upper() == "PYTHON"):
         yield from _version(match, "variable PYTHON")
-    if source.project is not None and source.project.suffix.lower() == ".pyproj" and source.project.is_file():
-        for name in ("InterpreterVersion", "InterpreterId"):
-            match = re.search(r"(\d)\.(\d+)(?:-\d+)?$", project.property_of(source.project, name))
-            yield from _version(match, source.project.name)
+    if source.project is not None:
+        with contextlib.suppress(ServiceError):  # which is told as a fault of the project
+            for text in project.interpreters(source.project):
+                yield from _version(_AT_END.search(text), source.project.name)
     for name, pattern in ((_SCRIPT, _IN_SCRIPT), (".python-version", _IN_FILE), ("runtime.txt", _IN_FILE)):
         path = spelling.find(source.folder, name)
         if path.is_file():

@@ -5,7 +5,6 @@ from their documentation.
 """
 
 import copy
-import difflib
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from cloudservice import element
+from cloudservice import element, names
 from cloudservice.document import MOST_FAULTS, Document
 from cloudservice.element import Element, Node, local_name
 
@@ -25,7 +24,7 @@ _SMALL = 30_000
 """Bytes up to which libxml2 is quick with any fault: each takes it time in proportion to the elements before it."""
 _CHUNK = 50_000
 _WITHDRAWN = {"VirtualMachineRole": "Azure withdrew it in 2012: make it a worker role, or a virtual machine"}
-_ATTRIBUTE = re.compile(r"attribute '(?:\{[^}]*\})?([^']+)'")
+_ATTRIBUTE = re.compile(r"attribute '(\{[^}]*\})?([^']+)'")
 _STEP = etree.XPath("*[$name='*' or name()=$name][$number]")
 
 
@@ -108,6 +107,7 @@ class _Judge:
 
     def _stranger(self, stranger: Element, owner: str, allowed: Mapping[str, _Child], node: Node) -> None:
         name, space = local_name(node), etree.QName(node).namespace
+        self.document.torn.add(stranger.part.get("name", ""))
         if space != self.space:
             wrong = f"{owner} holds {name} of {f'the namespace {space}' if space else 'no namespace'}"
             self.document.fault(stranger, "unknown-element", wrong, "Remove it")
@@ -130,7 +130,11 @@ class _Judge:
 
     def _verdict(self, node: Node, known: _Type, kind: str, message: str) -> None:
         found = _ATTRIBUTE.search(message)
-        name = found[1] if found else ""
+        space, name = (found[1] or "", found[2]) if found else ("", "")
+        if space:
+            wrong = f"{element.of(node).owner} has an attribute {name} of the namespace {space[1:-1]}"
+            self.document.fault(element.of(node), "unknown-attribute", wrong, "Remove it")
+            return
         if name and (node, name) in self.told:  # a value that breaks two rules of its type
             return
         self.told.add((node, name))
@@ -148,8 +152,9 @@ class _Judge:
         elif name:
             wrong = f"{place.owner} has {name} '{_short(place.get(name, ''))}'"
             self.document.fault(place, "value", wrong, f"Write {allowed.get(name) or 'another value'}")
-        elif _has_text(node):
-            self.document.fault(place, "text", f"{place.owner} holds text", "Remove it; it means nothing there")
+        elif _text(node):
+            wrong = f"{place.owner} holds the text '{_short(_text(node))}'"
+            self.document.fault(place, "text", wrong, "Remove it; it means nothing there")
 
     def _missing(self, node: Node, place: Element, known: _Type) -> None:
         """What it has to hold, or one of what it may."""
@@ -159,18 +164,17 @@ class _Judge:
         self.document.fault(place, "missing-element", f"{place.owner} has no {wanted}", f"Add {wanted} to it")
 
 
-def _has_text(node: Node) -> bool:
-    """Whether there is text between its children; the schema wants not even blanks in an element without any."""
-    pieces = [node.text, *(child.tail for child in node)]
-    return any(piece and piece.strip() for piece in pieces)
+def _text(node: Node) -> str:
+    """The first text between its children; the schema wants not even blanks in an element without any."""
+    pieces = (node.text, *(child.tail for child in node))
+    return next((" ".join(piece.split()) for piece in pieces if piece and piece.strip()), "")
 
 
 def _instead(name: str, allowed: Mapping[str, object], otherwise: str) -> str:
     """What was meant, if that can be guessed, else what there is."""
-    by_lower = {each.lower(): each for each in allowed}
-    meant = difflib.get_close_matches(name.lower(), by_lower, 1, 0.75)
+    meant = names.similar(name, allowed)
     if meant:
-        return f"Write {by_lower[meant[0]]}, if that was meant; otherwise remove it"
+        return f"Write {meant}, if that was meant; otherwise remove it"
     return f"Remove it. {otherwise} {', '.join(sorted(allowed)) or 'nothing'}"
 
 

@@ -218,12 +218,14 @@ class RoleConfiguration(NamedTuple):
 class Source(NamedTuple):
     """Where the files of a role lie, the project file that describes them if there is one, and their language.
 
-    `language` is `Python`, `.NET`, `Node.js`, `PHP` or, where nothing shows it, empty.
+    `language` is `Python`, `.NET`, `Node.js`, `PHP` or, where nothing shows it, empty; `startup` is the program that a
+    Python project starts, if it says so.
     """
 
     folder: Path
     project: Path | None
     language: str
+    startup: str = ""
 
 
 class Service(NamedTuple):

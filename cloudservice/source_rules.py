@@ -1,28 +1,54 @@
-"""The rules that join a definition with the files on disk: role folders, command lines, sites, contents."""
+"""The rules that join a definition with the files on disk: role folders, sites, contents."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 
-from cloudservice import commandline, project, sources, spelling
+from cloudservice import command_rules, document, names, project, rules, sources, spelling
 from cloudservice.definition import Definition, virtual_elements
 from cloudservice.document import Document
 from cloudservice.element import Element
+from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from cloudservice.project import Listing
 from cloudservice.service import Role, Source
 
+_CONFIGS = ("web.config", "web.cloud.config", "web.emulator.config")
+"""ConfigureCloudService.ps1 takes one of the latter two for web.config, where there is one."""
+_OLD_CONFIG = "http://schemas.microsoft.com/.NetConfiguration/v2.0"
+_HANDLER = "WSGI_HANDLER"
 
-def check(folder: Path, defined: Definition, found: Mapping[str, Source]) -> None:
-    """Note what is missing on disk, and which roles cannot be packaged or run here."""
+
+def check(folder: Path, defined: Definition, found: Mapping[str, Source]) -> list[Fault]:
+    """Note what is missing on disk, and which roles cannot be packaged or run here.
+
+    What is wrong in other files than the definition is returned.
+    """
+    here = folder.resolve()
+    faults = list(_references(folder, defined)) if found else []
     for role, element in zip(defined.roles, defined.elements, strict=True):
         if role.name not in found:
             continue
         if defined.document.is_hopeless:
-            return
+            break
         source = found[role.name]
         _obstacles(defined.document, role, element, source)
         if sources.why_not_packaged(role, source) is None:
-            _check_role(folder, defined.document, role, element, source)
+            faults += _check_role(here, defined.document, role, element, source)
+    return faults
+
+
+def _references(folder: Path, defined: Definition) -> Iterator[Fault]:
+    """The cloud service project, if there is one, refers to roles that there are."""
+    cloud_project = project.find(folder)
+    if cloud_project is None:
+        return
+    roles = {role.name.lower(): role.name for role in defined.roles}
+    for one in project.references(cloud_project):
+        if one.role.lower() not in roles:
+            meant = names.similar(one.role, roles.values())
+            wrong = f"it refers to a role '{one.role}', which is not in the definition"
+            remedy = f"Write '{meant}', if that was meant; otherwise remove the reference" if meant else "Remove it"
+            level = rules.level("project-role")
+            yield Fault(shown(cloud_project), wrong, remedy, one.line, "project-role", level)
 
 
 def physical_directory(folder: Path, written: str) -> Path:
@@ -30,87 +56,112 @@ def physical_directory(folder: Path, written: str) -> Path:
     return spelling.find(folder.resolve(), written.replace("\\", "/"))
 
 
+def is_near(folder: Path, place: Path) -> bool:
+    """Whether a place lies in or beside the service, or in its repository."""
+    here, there = folder.resolve(), place.resolve()
+    if there.is_relative_to(here.parent):
+        return True
+    repository = next((above for above in here.parents if (above / ".git").exists()), None)
+    return repository is not None and there.is_relative_to(repository)
+
+
 def _obstacles(read: Document, role: Role, element: Element, source: Source) -> None:
     not_packaged, not_run = sources.why_not_packaged(role, source), sources.why_not_run(role, source)
     if not_packaged:
         wrong = f"role '{role.name}' is neither packaged nor run here: {not_packaged}"
         read.fault(element, "role-left-out", wrong, "Deploy it apart; the other roles do not depend on this")
-    elif not_run:
+        return
+    if not_run:
         wrong = f"role '{role.name}' does not run here: {not_run}"
         read.fault(element, "role-left-out", wrong, "It is packaged with the others; run the others without it")
+    for site in element.all("Sites", "Site"):
+        if virtual_elements(site):
+            wrong = f"what lies below {site.label} is neither packaged nor served here"
+            read.fault(site, "part-left-out", wrong, "Put it into the site's folder, or deploy it apart")
+    if element.first("Contents", "Content"):
+        wrong = f"the Contents of role '{role.name}' are not packaged here"
+        read.fault(element, "part-left-out", wrong, "Put the files into the role's folder")
 
 
-def _check_role(folder: Path, read: Document, role: Role, element: Element, source: Source) -> None:
-    if role.kind == "worker" and not role.entry_point:
+def _check_role(here: Path, read: Document, role: Role, element: Element, source: Source) -> list[Fault]:
+    faults: list[Fault] = []
+    if role.kind == "worker" and not role.entry_point and not element.first("Runtime", "EntryPoint"):
         wrong = f"worker role '{role.name}' has no program to run"
         read.fault(element, "no-program", wrong, "Add Runtime/EntryPoint/ProgramEntryPoint with its command line")
     if not source.folder.is_dir():
-        wrong = f"role '{role.name}' has no folder {shown(source.folder)}"
-        read.fault(element, "no-folder", wrong, "Create it, or remove the role from the definition")
-    elif not _is_near(folder, source.folder):
+        _no_folder(here, read, role, element, source)
+    elif here.is_relative_to(source.folder.resolve()):
+        wrong = f"the folder of role '{role.name}' is {shown(source.folder)}, which holds the service itself"
+        read.fault(element, "far-folder", wrong, "Give the role a folder of its own")
+    elif not is_near(here, source.folder):
         wrong = f"the folder of role '{role.name}' is {shown(source.folder)}, which is not in or beside the service"
         read.fault(element, "far-folder", wrong, "Move it there, and correct the project that names it")
     else:
-        _command_lines(read, role, element, source)
+        faults += command_rules.check(read, role, element, source)
+        faults += _web_config(here, read, role, element, source)
     for site in element.all("Sites", "Site"):
-        _directories(folder, read, site)
+        _directories(here, read, site)
     for content in element.all("Contents", "Content"):
-        _content(folder, read, content)
+        _content(here, read, content)
+    return faults
 
 
-def _command_lines(read: Document, role: Role, element: Element, source: Source) -> None:
-    """What startup tasks and the entry point name is there, and in the project's list if it has one."""
-    listed = listing_of(source)
-    for where, base in _commands(role, element, source.folder):
-        if read.is_hopeless:
-            return
-        for name, path in commandline.named_files(where.get("commandLine", ""), source.folder, base).items():
-            if path is None:
-                wrong = f"the command line of role '{role.name}' names {name}, which is not in {shown(source.folder)}"
-                remedy = "Add the file (is bin/ git-ignored?), or correct the command line"
-                read.fault(where, "missing-file", wrong, remedy)
-            elif listed and not listed.holds(path.relative_to(source.folder).as_posix()):
-                wrong = f"the command line of role '{role.name}' names {name}, which is not in its project"
-                remedy = f"Add it to {shown(source.project or source.folder)} as Content, or it is not packaged"
-                read.fault(where, "not-in-project", wrong, remedy)
+def _no_folder(here: Path, read: Document, role: Role, element: Element, source: Source) -> None:
+    cloud_project = project.find(here)
+    wrong = f"role '{role.name}' has no folder {shown(source.folder)}"
+    remedy = "Create it, or remove the role from the definition"
+    if cloud_project is not None and source.project is not None:
+        remedy = f"Correct the path in {shown(cloud_project)}, or create it"
+    elif cloud_project is not None:
+        wrong = f"{wrong}, and {shown(cloud_project)} does not name it"
+        remedy = "Let a ProjectReference there have its RoleName, or create the folder"
+    read.fault(element, "no-folder", wrong, remedy)
 
 
-def _commands(role: Role, element: Element, root: Path) -> Iterator[tuple[Element, Path]]:
-    """The elements with a command line, and the folder that it starts in."""
-    base = spelling.find(root, "bin") if role.kind == "web" else root
-    for task in element.all("Startup", "Task"):
-        yield task, base
-    for entry in element.all("Runtime", "EntryPoint", "ProgramEntryPoint"):
-        yield entry, root
+def _web_config(here: Path, read: Document, role: Role, element: Element, source: Source) -> list[Fault]:
+    """A Python site names its application in web.config, or lets IIS start a server."""
+    if role.kind != "web" or source.language != "Python":
+        return []
+    written = next((site.physical_directory for site in role.sites[:1]), None)
+    place = source.folder if written is None else physical_directory(here, written)
+    there = [path for name in _CONFIGS if (path := spelling.find(place, name)).is_file()]
+    if not there:
+        wrong = f"the site of role '{role.name}' has no web.config in {shown(place)}"
+        remedy = "Add one that names the application in WSGI_HANDLER; `rolepack adopt --add` writes one"
+        read.fault(element, "no-web-config", wrong, remedy)
+    faults: list[Fault] = []
+    for path in there:
+        try:
+            config = document.load(path, "configuration", "", _OLD_CONFIG)
+        except ServiceError as error:
+            faults += error.faults
+            continue
+        if not _names_application(config.root) and not any(each.name == _HANDLER for each in role.environment):
+            wrong = f"its appSettings do not say which application role '{role.name}' serves"
+            remedy = f'Add <add key="{_HANDLER}" value="app.wsgi_app" /> to them: the module and the object in it'
+            config.fault(config.root, "no-handler", wrong, remedy)
+        faults += config.faults
+    return faults
 
 
-def listing_of(source: Source) -> Listing | None:
-    """The files that the role's project lists, if it is a Python project that does; ServiceError if it is none."""
-    if source.project is None or source.project.suffix.lower() != ".pyproj" or not source.project.is_file():
-        return None
-    listing = project.listing(source.project)
-    return listing if listing.paths or listing.patterns else None
+def _names_application(config: Element) -> bool:
+    settings = config.all("appSettings", "add")
+    named = any(each.get("key", "").upper() == _HANDLER and each.get("value") for each in settings)
+    return named or next(config.descendants("httpPlatform"), None) is not None
 
 
-def _directories(folder: Path, read: Document, site: Element) -> None:
+def _directories(here: Path, read: Document, site: Element) -> None:
     """The folders of a site and of what lies below it: they are there, near, and do not hold the service itself."""
     written = site.get("physicalDirectory")
     if read.is_hopeless:
         return
     if written:
-        place = physical_directory(folder, written)
-        if not place.is_dir():
-            wrong = f"{site.label} has the physicalDirectory '{written}', which is no folder"
-            remedy = "Create it, or correct the path; it is relative to the definition"
-            read.fault(site, "no-directory", wrong, remedy)
-        elif not _is_near(folder, place):
-            wrong = f"{site.label} has the physicalDirectory '{written}', which is not in or beside the service"
-            read.fault(site, "far-directory", wrong, "Put the site's files in a folder of their own there")
+        _near_directory(here, read, site, "physicalDirectory", written)
     for below in virtual_elements(site):
-        _directories(folder, read, below)
+        _directories(here, read, below)
 
 
-def _content(folder: Path, read: Document, content: Element) -> None:
+def _content(here: Path, read: Document, content: Element) -> None:
     destination = PureWindowsPath(content.get("destination", ""))
     if destination.anchor or ".." in destination.parts:
         wrong = f"Content has the destination '{content.get('destination')}', which is not below the role's folder"
@@ -118,13 +169,19 @@ def _content(folder: Path, read: Document, content: Element) -> None:
     for source in content.all("SourceDirectory"):
         written = source.get("path", "")
         elsewhere = "%" in written or PureWindowsPath(written).anchor  # known only where it is packaged
-        if written and not elsewhere and not physical_directory(folder, written).is_dir():
-            wrong = f"SourceDirectory has the path '{written}', which is no folder"
-            remedy = "Create it, or correct the path; it is relative to the definition"
-            read.fault(source, "no-directory", wrong, remedy)
+        if written and not elsewhere:
+            _near_directory(here, read, source, "path", written)
 
 
-def _is_near(folder: Path, place: Path) -> bool:
-    """Whether a place lies in or beside the service, and does not hold it."""
-    here, there = folder.resolve(), place.resolve()
-    return there.is_relative_to(here.parent) and not here.is_relative_to(there)
+def _near_directory(here: Path, read: Document, element: Element, attribute: str, written: str) -> None:
+    place = spelling.find(here, written.replace("\\", "/"))
+    has = f"{element.label} has the {attribute} '{written}', which"
+    if not place.is_dir():
+        remedy = "Create it, or correct the path; it is relative to the definition"
+        read.fault(element, "no-directory", f"{has} is no folder", remedy)
+    elif here.is_relative_to(place.resolve()):
+        read.fault(element, "far-directory", f"{has} holds the service itself", "Name a folder of its own")
+    elif not is_near(here, place):
+        read.fault(
+            element, "far-directory", f"{has} is not in or beside the service", "Put its files in a folder there"
+        )

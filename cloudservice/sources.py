@@ -1,12 +1,16 @@
 """Where the files of each role lie, and in which language they are."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cloudservice import names, project, spelling
+from cloudservice.errors import ServiceError
+from cloudservice.project import Listing
 from cloudservice.service import Role, Source
 
+_PYTHON = ".pyproj"
 _BY_ENDING = {".py": "Python", ".cs": ".NET", ".vb": ".NET", ".asax": ".NET", ".php": "PHP"}
 _BY_NAME = {"requirements.txt": "Python", "package.json": "Node.js"}
 
@@ -17,7 +21,8 @@ def find(folder: Path, roles: Iterable[Role]) -> dict[str, Source]:
     A role whose name cannot be that of a folder has none. ServiceError if the .ccproj is no project.
     """
     cloud_project = project.find(folder)
-    projects = {} if cloud_project is None else {one.role: one.project for one in project.references(cloud_project)}
+    refers = () if cloud_project is None else project.references(cloud_project)
+    projects = {one.role.lower(): one.project for one in refers}
     return {role.name: _source(folder, role, projects) for role in roles if names.is_name(role.name)}
 
 
@@ -37,15 +42,42 @@ def why_not_run(role: Role, source: Source) -> str | None:
     return why_not_packaged(role, source)
 
 
+def listing_of(source: Source) -> Listing | None:
+    """The files that the role's project lists, if it is a Python project that does; ServiceError if it is none."""
+    if source.project is None or source.project.suffix.lower() != ".pyproj" or not source.project.is_file():
+        return None
+    listing = project.listing(source.project)
+    return listing if listing.paths or listing.items else None
+
+
 def _source(folder: Path, role: Role, projects: Mapping[str, Path]) -> Source:
-    named = projects.get(role.name)
+    named = projects.get(role.name.lower())
     place = named.parent if named is not None else _place(folder, role.name)
     there = sorted(os.listdir(place)) if place.is_dir() else []
-    found = named or next((place / name for name in there if _ending(name) in project.LANGUAGES), None)
+    found = named or _project(place, there)
     if role.assembly is not None:
         return Source(place, found, ".NET")
     language = project.LANGUAGES.get(found.suffix.lower(), "") if found is not None else ""
-    return Source(place, found, language or _language(place, role, there))
+    if not language or (named is None and _is_python(role)):
+        language = _language(place, role, there)
+    return Source(place, found, language, _startup(found) if language == "Python" else "")
+
+
+def _project(place: Path, there: Iterable[str]) -> Path | None:
+    """The project that describes a role's folder: the Python one, if there are several."""
+    found = sorted(
+        (name for name in there if _ending(name) in project.LANGUAGES), key=lambda name: _ending(name) != _PYTHON
+    )
+    return place / found[0] if found else None
+
+
+def _startup(found: Path | None) -> str:
+    """The program that a Python project starts; empty if it cannot be read, which is told elsewhere."""
+    if found is None or found.suffix.lower() != _PYTHON or not found.is_file():
+        return ""
+    with contextlib.suppress(ServiceError):
+        return project.property_of(found, "StartupFile")
+    return ""
 
 
 def _place(folder: Path, role: str) -> Path:
@@ -58,7 +90,7 @@ def _place(folder: Path, role: str) -> Path:
 
 def _language(place: Path, role: Role, there: Iterable[str]) -> str:
     """The first sign of a language: how the role starts, what files there are, what its web.config runs."""
-    if role.entry_point and ".py" in role.entry_point.lower():
+    if _is_python(role):
         return "Python"
     signs = [_BY_NAME.get(name.lower()) or _BY_ENDING.get(_ending(name)) for name in there]
     found = {sign for sign in signs if sign}
@@ -69,6 +101,10 @@ def _language(place: Path, role: Role, there: Iterable[str]) -> str:
     if config.is_file() and b"WSGI_HANDLER" in config.read_bytes():
         return "Python"
     return ""
+
+
+def _is_python(role: Role) -> bool:
+    return ".py" in (role.entry_point or "").lower()
 
 
 def _ending(name: str) -> str:

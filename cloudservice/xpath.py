@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudservice import modules
+from cloudservice.names import similar
 from cloudservice.service import Role
 
 _INSTANCE = "/RoleEnvironment/CurrentInstance/"
@@ -32,6 +33,15 @@ _ATTRIBUTES = {
     "local_resources": {"path": "path", "sizeInMB": "size_in_mb"},
     "endpoints": {"address": "address", "port": "port", "protocol": "protocol"},
 }
+_FORMS = [
+    f"{_INSTANCE}{elements}[@name='…']/@{attribute}"
+    for elements, group in (
+        ("ConfigurationSettings/ConfigurationSetting", "settings"),
+        ("LocalResources/LocalResource", "local_resources"),
+        ("Endpoints/Endpoint", "endpoints"),
+    )
+    for attribute in _ATTRIBUTES[group]
+]
 _NOUNS = {"settings": "setting", "local_resources": "local store", "endpoints": "endpoint"}
 
 Place = tuple[str, ...]
@@ -57,7 +67,6 @@ def place(xpath: str) -> Place | None:
 class Names:
     """What a role's xpaths may name: by the group of a place. Where a module is not known, they may name more."""
 
-    role: str
     groups: Mapping[str, Set[str]]
     are_all: bool
 
@@ -70,20 +79,25 @@ def names_of(role: Role) -> Names:
         "local_resources": {"DiagnosticStore", *(store.name for store in role.local_storage)},
         "endpoints": {endpoint.name for endpoint in (*role.endpoints, *brought.endpoints)},
     }
-    return Names(role.name, groups, modules.KNOWN.keys() >= set(role.imports))
+    return Names(groups, modules.KNOWN.keys() >= set(role.imports))
 
 
-def missing(xpath: str, names: Names) -> str | None:
-    """What the xpath names that is not among the names, in words; None if all is there."""
+def missing(xpath: str, names: Names) -> tuple[str, str] | None:
+    """What is wrong with an xpath, and what to do; None if all that it names is there."""
     found = place(xpath)
     if found is None:
-        return "something that is not in the documented set of xpaths"
+        meant = similar(xpath.strip(), _SIMPLE)
+        remedy = f"Write {meant}, if that was meant" if meant else f"Write one of {', '.join((*_SIMPLE, *_FORMS))}"
+        return f"is '{xpath}', which is none of the paths there are", remedy
     if len(found) < 3:
         return None
     group, name = found[1:3]
     if name in names.groups[group] or not names.are_all:
         return None
-    return f"the {_NOUNS[group]} '{name}', which role '{names.role}' does not have"
+    meant = similar(name, names.groups[group])
+    there = ", ".join(sorted(names.groups[group])) or "none"
+    remedy = f"Write '{meant}', if that was meant" if meant else f"Name one that is: {there}"
+    return f"asks for the {_NOUNS[group]} '{name}', which is not there", remedy
 
 
 def evaluate(xpath: str, document: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudservice import commandline, xpath
+from cloudservice.commandline import Files
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address, Deployment, Instance, role_environment
 from cloudservice.service import Role, Task, Variable
@@ -16,7 +17,7 @@ from emulator.run import Run
 
 DIAGNOSTIC_STORE = "DiagnosticStore"
 SITE_HOST = Path(__file__).parent / "hosts" / "site.py"
-_KNOWN_SCRIPTS = {"configurecloudservice.ps1", "launchworker.ps1"}
+_CONFIGURES, _LAUNCHES = "configurecloudservice.ps1", "launchworker.ps1"
 _FROM_OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 """Variables of whoever started the emulator that would change a role's interpreter."""
 
@@ -133,32 +134,38 @@ class _Shell:
 
     def command(self, command_line: str, environ: Mapping[str, str]) -> Command | None:
         """The command that this system runs for a task or an entry point; None if it has no way."""
-        words = commandline.split(command_line)
-        base = self.approot / "bin" if self.role.kind == "web" else self.approot
-        if not words:
+        base = "bin" if self.role.kind == "web" else ""
+        program, *arguments = commandline.words(command_line) or [""]
+        if not program:
             return None
-        name = words[0].replace("\\", "/").rpartition("/")[2]
-        if name.lower() == "ps.cmd" and len(words) > 1:
-            return self._script(commandline.find(base, words[0]), words[1:], environ)
-        if name.lower() in {"python", "python.exe", "py", "py.exe"}:
-            return self._python(self.approot, words[1:], environ, "LaunchWorker.ps1.log")
-        found = commandline.find(base, words[0])
-        program = str(found) if found and os.access(found, os.X_OK) else shutil.which(words[0])
-        if program is None or (os.name != "nt" and name.lower().endswith((".cmd", ".bat", ".exe"))):
+        files, name = Files(self.approot), program.replace("\\", "/").rpartition("/")[2]
+        if name.lower() == "ps.cmd" and arguments:
+            return self._script(files, commandline.folder_of(program, base), arguments, environ)
+        if commandline.program_name(program) in {"python", "py"}:
+            return self._python(self.approot / base, arguments, environ, "LaunchWorker.ps1.log")
+        found = files.find(program, base)
+        path = str(found) if found and os.access(found, os.X_OK) else shutil.which(program)
+        if path is None or (os.name != "nt" and path.lower().endswith((".cmd", ".bat", ".exe"))):
             return None
-        return Command((program, *words[1:]), base, environ, self.logs / f"{name}.log")
+        return Command((path, *arguments), self.approot / base, environ, self.logs / f"{name}.log")
 
-    def _script(self, batch: Path | None, words: list[str], environ: Mapping[str, str]) -> Command | None:
-        """`ps.cmd SCRIPT.ps1 …`: the .py twin beside the script, else what the known scripts do."""
+    def _script(self, files: Files, folder: str, words: list[str], environ: Mapping[str, str]) -> Command | None:
+        """`ps.cmd SCRIPT.ps1 …`: the .py twin beside the script, else what the known scripts do.
+
+        A worker that names no program runs the one that its project starts, or the one that a new project has.
+        """
         script, arguments = words[0], words[1:]
         log = f"{script}.log"
-        twin = batch and commandline.find(batch.parent, str(Path(script).with_suffix(".py")))
+        twin = files.find(str(Path(script).with_suffix(".py")), folder)
         if twin:
             return self._python(twin.parent, [str(twin), *arguments], environ, log)
-        if script.lower() not in _KNOWN_SCRIPTS:
-            return None
-        done = ["-c", "print('The emulator has installed the packages.')"]
-        return self._python(self.approot, arguments or done, environ, log)
+        if script.lower() == _CONFIGURES:
+            done = "print('The emulator has installed the packages.')"
+            return self._python(self.approot, ["-c", done], environ, log)
+        if script.lower() == _LAUNCHES:
+            source = self.run.service.sources[self.role.name]
+            return self._python(self.approot, arguments or [source.startup or "worker.py"], environ, log)
+        return None
 
     def _python(self, cwd: Path, arguments: list[str], environ: Mapping[str, str], log: str) -> Command:
         argv = (str(self.run.runtimes[self.role.name].python), "-u", *arguments)

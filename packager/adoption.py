@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudservice import changes, definition, folder, source_rules, sources, spelling
+from cloudservice import changes, definition, folder, sources, spelling
 from cloudservice.definition import Definition
 from cloudservice.edit import Node
 from cloudservice.edit import Source as Text
@@ -112,7 +112,7 @@ def _remarks(role: Role, source: Source) -> Iterator[str]:
 
 def _unlisted(source: Source, missing: Iterable[Path]) -> list[str]:
     """The missing files of a role that its project would have to list, as a project writes them."""
-    listing = source_rules.listing_of(source)
+    listing = sources.listing_of(source)
     if listing is None:
         return []
     below = [path.relative_to(source.folder) for path in missing if path.is_relative_to(source.folder)]

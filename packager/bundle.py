@@ -13,12 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 from xml.etree import ElementTree
 
-from cloudservice import folder, rolemodel, source_rules
+from cloudservice import folder, rolemodel, sources
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole
 from cloudservice.project import Listing
 from cloudservice.service import Role, Service, Source
-from cloudservice.sources import why_not_packaged
 from packager import contents
 from packager.progress import Report
 from packager.wheelhouse import Wheelhouse
@@ -102,7 +101,7 @@ def write(path: Path, bundle: Bundle, report: Report) -> None:
 
 def left_out(service: Service) -> dict[str, str]:
     """Why roles do not go into a bundle, by name."""
-    reasons = {role.name: why_not_packaged(role, service.sources[role.name]) for role in service.roles}
+    reasons = {role.name: sources.why_not_packaged(role, service.sources[role.name]) for role in service.roles}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
@@ -116,7 +115,7 @@ def _role_files(root: Path, role: Role, source: Source, wheelhouse: Wheelhouse) 
             yield from _folder_files(PurePosixPath("sitesroot", str(number)), place)
     yield PurePosixPath("RoleModel.xml"), _part(rolemodel.render(role, sites))
     approot = PurePosixPath("approot")
-    yield from _folder_files(approot, source.folder, source_rules.listing_of(source))
+    yield from _folder_files(approot, source.folder, sources.listing_of(source))
     if role.name in wheelhouse.roles:
         _check_own_names(source.folder)
         yield approot / LOCK, _part(wheelhouse.lock(role.name).encode())

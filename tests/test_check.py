@@ -26,8 +26,9 @@ def test_text(rolepack, faulty):
         "ServiceDefinition.csdef:24: the command line of role 'jobs' names bin\\watch.cmd, which"
     )
     assert lines[1].startswith("warning: ServiceDefinition.csdef:2: Azure's Cloud Services")
-    assert lines[2].startswith("warning: ServiceConfiguration.Local.cscfg:2: osFamily 4 is Windows Server 2012 R2")
-    assert re.fullmatch("1 error, 2 warnings in .*rules-worker.", lines[3])
+    assert lines[2].startswith("warning: ServiceDefinition.csdef:3: the Contents of role 'jobs' are not packaged here")
+    assert lines[3].startswith("warning: ServiceConfiguration.Local.cscfg:2: osFamily 4 is Windows Server 2012 R2")
+    assert re.fullmatch("1 error, 3 warnings in .*rules-worker.", lines[4])
 
 
 def test_warnings_alone_do_not_fail(rolepack, service):
@@ -40,8 +41,8 @@ def test_json(words, rolepack, faulty):
     done = rolepack("check", *words, cwd=faulty)
     assert done.returncode == 1
     told = json.loads(done.stdout)
-    assert (told["errors"], told["warnings"], told["service"], told["roles"]) == (1, 2, None, [])
-    fault = told["faults"][1]
+    assert (told["errors"], told["warnings"], told["service"], told["roles"]) == (1, 3, None, [])
+    fault = next(fault for fault in told["faults"] if fault["level"] == "error")
     assert (fault["level"], fault["rule"], fault["file"], fault["line"]) == (
         "error",
         "missing-file",
@@ -69,7 +70,7 @@ def test_sarif(rolepack, faulty):
     assert [rule["id"] for rule in known] == sorted(rule["id"] for rule in known)
     assert {rule["id"] for rule in known} <= rules.RULES.keys()
     by_rule = {result["ruleId"]: result for result in run["results"]}
-    assert set(by_rule) == {"missing-file", "retired-platform", "retired-os"}
+    assert set(by_rule) == {"missing-file", "part-left-out", "retired-platform", "retired-os"}
     result = by_rule["missing-file"]
     assert known[result["ruleIndex"]]["id"] == "missing-file"
     assert result["level"] == "error"

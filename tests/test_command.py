@@ -34,7 +34,7 @@ def test_every_command_has_help_with_an_example(name, rolepack, tmp_path):
         (["check"], "there is no ServiceDefinition.csdef here or in a folder above. Change into a service's folder"),
         (["status"], "there is no ServiceDefinition.csdef here"),
         (["new-role", "x", "--kind", "web"], "there is no ServiceDefinition.csdef here"),
-        (["new-service", "a b"], "NAME: 'a b' cannot be the name of the service. Use letters"),
+        (["new-service", "a b"], "NAME: 'a b' cannot be the name of the service. Use up to"),
     ],
 )
 def test_mistakes_outside_a_service(words, message, rolepack, tmp_path):

@@ -3,6 +3,17 @@
 import pytest
 
 from cloudservice import commandline
+from cloudservice.commandline import Files
+
+
+@pytest.fixture
+def role(tmp_path):
+    """A role with `bin/ps.cmd`, `bin/start.cmd` and `Startup/install.cmd`."""
+    for name in ("bin/ps.cmd", "bin/start.cmd", "bin/R&D/go.cmd", "Startup/install.cmd"):
+        path = tmp_path / "role" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "role"
 
 
 @pytest.mark.parametrize(
@@ -19,40 +30,107 @@ def test_words(line, words):
     assert commandline.split(line) == words
 
 
-def test_files_are_found_whatever_their_case(tmp_path):
-    (tmp_path / "Bin").mkdir()
-    (tmp_path / "Bin" / "PS.cmd").touch()
-    assert commandline.find(tmp_path, r"bin\ps.cmd") == tmp_path / "Bin" / "PS.cmd"
-    assert commandline.find(tmp_path, r".\bin\ps.cmd") == tmp_path / "Bin" / "PS.cmd"
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("setup.cmd /q > log.txt 2>&1", ["setup.cmd", "/q"]),
+        ("cmd /c setup.cmd>log.txt", ["setup.cmd"]),
+        ('CMD.EXE /c "bin\\start.cmd /q > log.txt"', [r"bin\start.cmd", "/q"]),
+        (r'cmd /c "my bin\start.cmd"', [r"my bin\start.cmd"]),
+        (r'"bin\R&D\start.cmd" a|b', [r"bin\R&D\start.cmd", "a"]),
+        ('cmd /s /c call start "" /w x.cmd', ["x.cmd"]),
+        ("cmd", []),
+        ("> x.cmd", []),
+    ],
+)
+def test_the_first_command_of_a_line(line, words):
+    assert commandline.words(line) == words
 
 
-@pytest.mark.parametrize("path", ["", "..\\x.cmd", "C:\\x.cmd", "\\x.cmd", "/x.cmd", "bin\\..\\..\\x.cmd"])
-def test_nothing_outside_the_folder_is_found(tmp_path, path):
-    (tmp_path / "x.cmd").touch()
-    assert commandline.find(tmp_path / "inner", path) is None
+def test_files_are_found_whatever_their_case(role):
+    files = Files(role)
+    for path in (r"bin\ps.cmd", r".\BIN\ps.cmd", r"startup\..\bin\PS.CMD", r"%RoleRoot%\approot\bin\ps.cmd"):
+        assert files.find(path) == role / "bin" / "ps.cmd"
+    assert files.find("ps.cmd", "bin") == role / "bin" / "ps.cmd"
+    assert files.find(r"..\Startup\Install.cmd", "bin") == role / "Startup" / "install.cmd"
+    assert files.find(r"%roleroot%\approot\..\approot\bin\ps.cmd", "bin") == role / "bin" / "ps.cmd"
 
 
-def test_named_files_are_those_of_the_role(tmp_path):
-    (tmp_path / "bin").mkdir()
-    batch = tmp_path / "bin" / "ps.cmd"
-    batch.touch()
-
-    def named(line):
-        return commandline.named_files(line, tmp_path, tmp_path)
-
-    assert named(r"bin\ps.cmd LaunchWorker.ps1 worker.py") == {
-        r"bin\ps.cmd": batch,
-        "LaunchWorker.ps1": None,
-        "worker.py": None,
-    }
-    assert named("setup.bat /q") == {"setup.bat": None}
-    assert named("cmd /c setup.bat>log.txt 2>&1") == {"setup.bat": None}
-    assert named(r"%RoleRoot%\approot\bin\ps.cmd") == {r"%RoleRoot%\approot\bin\ps.cmd": batch}
-    assert named("bin/ps.cmd>log.txt") == {"bin/ps.cmd": batch}
+def test_a_program_is_found_without_its_ending(role):
+    assert Files(role).find(r"bin\start") == role / "bin" / "start.cmd"
+    assert Files(role).find(r"bin\st") is None
 
 
 @pytest.mark.parametrize(
-    "line", ["powershell.exe -File x.ps1", r"C:\x\y.cmd", r"%windir%\x.cmd", "", "  ", "cmd /c", "> x.cmd"]
+    "path",
+    [
+        "",
+        "..\\x.cmd",
+        "C:\\x.cmd",
+        "\\x.cmd",
+        "/x.cmd",
+        "bin\\..\\..\\x.cmd",
+        "%RoleRoot%\\x.cmd",
+        "%RoleRoot%\\..\\x.cmd",
+    ],
 )
-def test_programs_of_the_system_are_not_looked_for(tmp_path, line):
-    assert commandline.named_files(line, tmp_path, tmp_path) == {}
+def test_nothing_outside_the_role_is_found(role, path):
+    (role.parent / "x.cmd").touch()
+    assert Files(role).find(path) is None
+    assert Files(role).find(path.replace("..", "..\\.."), "bin") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (r"bin\ps.cmd LaunchWorker.ps1 worker.py", {r"bin\ps.cmd", "LaunchWorker.ps1", "worker.py"}),
+        (r"gone\ps.cmd LaunchWorker.ps1 x", {r"gone\ps.cmd", "LaunchWorker.ps1"}),
+        ("setup.bat /q", {"setup.bat"}),
+        ("cmd /c setup.bat>log.txt 2>&1", {"setup.bat"}),
+        (r"%RoleRoot%\approot\bin\ps.cmd", {r"%RoleRoot%\approot\bin\ps.cmd"}),
+        ("bin/ps.cmd>log.txt", {"bin/ps.cmd"}),
+        (r'"bin\R&D\go.cmd"', {r"bin\R&D\go.cmd"}),
+        ("python.exe -u worker.py --all", {"worker.py"}),
+        (r"bin\python\tools\python.exe worker.py", {"worker.py"}),
+        (r"node.exe .\server.js", {r".\server.js"}),
+        ("powershell -ExecutionPolicy Unrestricted -File bin\\x.ps1", {r"bin\x.ps1"}),
+        (r'powershell -Command "& .\x.ps1 -Verbose"', {r".\x.ps1"}),
+        (r"powershell -c .\x.ps1", {r".\x.ps1"}),
+        ("java -jar app.jar", {"app.jar"}),
+        ("start /w install.cmd", {"install.cmd"}),
+        ("gone.ps1", {"gone.ps1"}),
+    ],
+)
+def test_named_files_are_those_of_the_role(role, line, named):
+    found = commandline.named_files(line, Files(role))
+    assert found.keys() == named
+    for name, path in found.items():
+        assert path == Files(role).find(name) or name == "LaunchWorker.ps1"
+
+
+def test_a_script_of_ps_cmd_is_beside_it_and_its_program_in_the_role(role):
+    (role / "bin" / "LaunchWorker.ps1").touch()
+    (role / "worker.py").touch()
+    named = commandline.named_files("ps.cmd LaunchWorker.ps1 worker.py", Files(role), "bin")
+    assert list(named.values()) == [role / "bin/ps.cmd", role / "bin/LaunchWorker.ps1", role / "worker.py"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "powershell.exe -Command Get-Date",
+        r"powershell -File C:\x.ps1",
+        "python -m http.server x.py",
+        "python -c pass x.py",
+        r"node %RoleRoot%\base\x.js",
+        r"C:\x\y.cmd",
+        r"%windir%\x.cmd",
+        "",
+        "  ",
+        "cmd /c",
+        "> x.cmd",
+        "tool.exe x.py",
+    ],
+)
+def test_programs_of_the_system_are_not_looked_for(role, line):
+    assert commandline.named_files(line, Files(role)) == {}

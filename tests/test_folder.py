@@ -19,11 +19,11 @@ def test_all_faults_of_all_files_at_once(service, monkeypatch):
     definition = place / folder.DEFINITION
     definition.write_text(definition.read_text(encoding="utf-8").replace('port="81"', 'port="x"'), encoding="utf-8")
     files = [str(fault).partition(":")[0] for fault in folder.check(place, TODAY).errors]
-    assert len(files) == 5
+    assert len(files) == 3
     assert set(files) == {folder.DEFINITION, "ServiceConfiguration.Local.cscfg", "ServiceConfiguration.Cloud.cscfg"}
     with pytest.raises(ServiceError) as raised:
         folder.load(place, "Local")
-    assert len(raised.value.faults) == 3
+    assert len(raised.value.faults) == 2
 
 
 def test_a_service_is_the_definition_joined_with_one_configuration(service):

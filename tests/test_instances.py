@@ -74,8 +74,8 @@ def test_the_document_has_the_keys_that_roles_read(service):
 def test_xpaths_outside_the_documented_set_are_told(service):
     names = xpath.names_of(folder.load(service("pair"), "Local").role("jobs"))
     base = "/RoleEnvironment/CurrentInstance"
-    assert "not in the documented set" in str(xpath.missing(f"{base}/@nope", names))
-    assert "not in the documented set" in str(xpath.missing(f"{base}/Endpoints/Endpoint[@name='Echo']/@nope", names))
+    assert "none of the paths there are" in str(xpath.missing(f"{base}/@nope", names))
+    assert "none of the paths there are" in str(xpath.missing(f"{base}/Endpoints/Endpoint[@name='Echo']/@nope", names))
     setting = f"{base}/ConfigurationSettings/ConfigurationSetting[@name='x']/@value"
     assert "the setting 'x'" in str(xpath.missing(setting, names))
     assert xpath.missing(f'{base}/LocalResources/LocalResource[@name="DiagnosticStore"]/@path', names) is None

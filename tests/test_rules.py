@@ -54,7 +54,7 @@ def break_it(place: Path, edit: dict) -> None:
     else:
         text = path.read_text(encoding="utf-8")
         assert edit["old"] in text
-        new = text.replace(edit["old"], edit["new"])
+        new = text.replace(edit["old"], edit["new"], -1 if edit["old"] else 1)
         path.write_bytes(new.encode().replace(b"BYTE-E9", b"\xe9"))
 
 

@@ -1,0 +1,95 @@
+"""The rules of command lines: what startup tasks and entry points start is there, and Windows can start it."""
+
+import codecs
+import os
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from cloudservice import commandline
+from cloudservice.commandline import Files
+from cloudservice.document import Document
+from cloudservice.element import Element
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown
+from cloudservice.project import Listing
+from cloudservice.service import Role, Source
+from cloudservice.sources import listing_of
+
+_SUPPORT = {"ps.cmd", "configurecloudservice.ps1", "launchworker.ps1"}
+
+
+def check(read: Document, role: Role, element: Element, source: Source) -> list[Fault]:
+    """Note what is wrong with the command lines of a role; what is wrong with its project is returned."""
+    listing = None
+    faults: list[Fault] = []
+    try:
+        listing = listing_of(source)
+    except ServiceError as error:
+        faults += error.faults
+    judge = _Judge(read, f"the command line of role '{role.name}'", source, Files(source.folder), listing)
+    for task in element.all("Startup", "Task"):
+        judge.line(task, "bin" if role.kind == "web" else "")
+    for entry in element.all("Runtime", "EntryPoint", "ProgramEntryPoint"):
+        judge.line(entry, "")
+    return faults
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Judges the command lines of one role."""
+
+    read: Document
+    its: str
+    source: Source
+    files: Files
+    listing: Listing | None
+
+    def line(self, where: Element, base: str) -> None:
+        """Note what is wrong with the line of an element that starts in the folder `base` of the role."""
+        line = where.get("commandLine", "")
+        if self.read.is_hopeless or not line:
+            return
+        self._program(where, line)
+        for name, path in commandline.named_files(line, self.files, base).items():
+            if path is None:
+                self._missing(where, name, base)
+            elif self.listing and not self.listing.holds(path.relative_to(self.source.folder).as_posix()):
+                wrong = f"{self.its} names {name}, which is not in its project"
+                remedy = f"Add it to {shown(self.source.project or path)} as Content, or it is not packaged"
+                self.read.fault(where, "not-in-project", wrong, remedy)
+            elif path.suffix.lower() in {".cmd", ".bat"} and _begins_with_mark(path):
+                wrong = f"{shown(path)} begins with a byte order mark, which cmd.exe takes for a part of its first line"
+                self.read.fault(where, "batch-mark", wrong, "Save it without one")
+
+    def _program(self, where: Element, line: str) -> None:
+        """What Windows, or the script of Python Tools for Visual Studio, would not start."""
+        program, *arguments = commandline.words(line) or [""]
+        if not program:
+            self.read.fault(where, "no-program", f"{self.its} names no program", "Write one, and its arguments")
+        if program.lower().endswith(".ps1"):
+            wrong = f"{self.its} starts {program}, and Windows starts no script by its name"
+            remedy = f"Write powershell -ExecutionPolicy Unrestricted -File {program}"
+            self.read.fault(where, "not-startable", wrong, remedy)
+        runs_worker = commandline.program_name(program) == "ps.cmd" and arguments[:1]
+        if runs_worker and arguments[0].lower() == "launchworker.ps1" and not arguments[1:]:
+            wrong = f"{self.its} gives LaunchWorker.ps1 no program to run"
+            self.read.fault(where, "no-worker-program", wrong, f"Write {line} {self.source.startup or 'worker.py'}")
+
+    def _missing(self, where: Element, name: str, base: str) -> None:
+        """A file that is there, but not where the line means it, or none at all."""
+        start = self.files.root / base
+        wrong = f"{self.its} names {name}, which is not in {shown(start)}"
+        elsewhere = self.files.find(name) or self.files.find(name, "bin")
+        if elsewhere is not None:
+            wrong = f"{wrong}, where it is looked for"
+            remedy = f"Write {PureWindowsPath(os.path.relpath(elsewhere, start))}"
+        elif PureWindowsPath(name).name.lower() in _SUPPORT:
+            remedy = "Add it with `rolepack adopt --add` (if it was there, bin/ may be git-ignored)"
+        else:
+            remedy = "Add the file (is its folder git-ignored?), or correct the command line"
+        self.read.fault(where, "missing-file", wrong, remedy)
+
+
+def _begins_with_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(3).startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
