@@ -15,6 +15,8 @@ from cloudservice.project import Listing
 from cloudservice.service import Role, Source
 from cloudservice.sources import listing_of
 
+_MOST_LINES = 1000
+"""Far above any real role; the files of each are looked for."""
 _SUPPORT = {"ps.cmd", "configurecloudservice.ps1", "launchworker.ps1"}
 
 
@@ -27,10 +29,18 @@ def check(read: Document, role: Role, element: Element, source: Source) -> list[
     except ServiceError as error:
         faults += error.faults
     judge = _Judge(read, f"the command line of role '{role.name}'", source, Files(source.folder), listing)
-    for task in element.all("Startup", "Task"):
-        judge.line(task, "bin" if role.kind == "web" else "")
-    for entry in element.all("Runtime", "EntryPoint", "ProgramEntryPoint"):
-        judge.line(entry, "")
+    base = "bin" if role.kind == "web" else ""
+    lines = [(task, base) for task in element.all("Startup", "Task")]
+    lines += [(entry, "") for entry in element.all("Runtime", "EntryPoint", "ProgramEntryPoint")]
+    right: set[tuple[str, str]] = set()
+    for where, start in lines:
+        line = where.get("commandLine", "")
+        if len(right) > _MOST_LINES:
+            wrong = f"{element.label} has more than {_MOST_LINES} command lines"
+            read.fault(element, "too-large", wrong, "Put them into a batch file")
+            break
+        if line and (line, start) not in right and not read.is_hopeless and judge.is_right(where, line, start):
+            right.add((line, start))
     return faults
 
 
@@ -44,15 +54,13 @@ class _Judge:
     files: Files
     listing: Listing | None
 
-    def line(self, where: Element, base: str) -> None:
-        """Note what is wrong with the line of an element that starts in the folder `base` of the role."""
-        line = where.get("commandLine", "")
-        if self.read.is_hopeless or not line:
-            return
+    def is_right(self, where: Element, line: str, base: str) -> bool:
+        """Whether the line of an element that starts in the folder `base` of the role is; what is wrong is noted."""
+        before = len(self.read.faults)
         self._program(where, line)
-        for name, path in commandline.named_files(line, self.files, base).items():
+        for name, start, path in commandline.named_files(line, self.files, base):
             if path is None:
-                self._missing(where, name, base)
+                self._missing(where, name, start)
             elif self.listing and not self.listing.holds(path.relative_to(self.source.folder).as_posix()):
                 wrong = f"{self.its} names {name}, which is not in its project"
                 remedy = f"Add it to {shown(self.source.project or path)} as Content, or it is not packaged"
@@ -60,6 +68,7 @@ class _Judge:
             elif path.suffix.lower() in {".cmd", ".bat"} and _begins_with_mark(path):
                 wrong = f"{shown(path)} begins with a byte order mark, which cmd.exe takes for a part of its first line"
                 self.read.fault(where, "batch-mark", wrong, "Save it without one")
+        return len(self.read.faults) == before
 
     def _program(self, where: Element, line: str) -> None:
         """What Windows, or the script of Python Tools for Visual Studio, would not start."""
@@ -75,14 +84,14 @@ class _Judge:
             wrong = f"{self.its} gives LaunchWorker.ps1 no program to run"
             self.read.fault(where, "no-worker-program", wrong, f"Write {line} {self.source.startup or 'worker.py'}")
 
-    def _missing(self, where: Element, name: str, base: str) -> None:
-        """A file that is there, but not where the line means it, or none at all."""
-        start = self.files.root / base
-        wrong = f"{self.its} names {name}, which is not in {shown(start)}"
+    def _missing(self, where: Element, name: str, start: str) -> None:
+        """A file that is there, but not in the folder that the line means, or none at all."""
+        base = self.files.root / start
+        wrong = f"{self.its} names {name}, which is not in {shown(base)}"
         elsewhere = self.files.find(name) or self.files.find(name, "bin")
         if elsewhere is not None:
             wrong = f"{wrong}, where it is looked for"
-            remedy = f"Write {PureWindowsPath(os.path.relpath(elsewhere, start))}"
+            remedy = f"Write {PureWindowsPath(os.path.relpath(elsewhere, base))}"
         elif PureWindowsPath(name).name.lower() in _SUPPORT:
             remedy = "Add it with `rolepack adopt --add` (if it was there, bin/ may be git-ignored)"
         else:

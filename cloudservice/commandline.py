@@ -1,9 +1,10 @@
 """Command lines of a definition: split as Windows does, their files found as Windows finds them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from cloudservice import spelling
 
@@ -31,10 +32,10 @@ _NO_SCRIPT = {"-c", "-m", "-e", "-r"}
 
 @dataclass
 class Files:
-    """The files of a role whose folder is `root`; each is looked for once."""
+    """The files of a role whose folder is `root`; what is there is listed once."""
 
     root: Path
-    _found: dict[tuple[str, ...], Path | None] = field(default_factory=dict)
+    _listings: dict[Path, Mapping[str, str]] = field(default_factory=dict)
 
     def find(self, path: str, base: str = "") -> Path | None:
         """The file that a Windows path means in the folder `base` of the role, in any case.
@@ -44,15 +45,29 @@ class Files:
         parts = _parts(path, base)
         if not parts:
             return None
-        key = tuple(part.lower() for part in parts)
-        if key not in self._found:
-            self._found[key] = self._look("/".join(parts))
-        return self._found[key]
+        *folders, name = parts
+        place: Path | None = self.root
+        for folder in folders:
+            place = place and self._below(place, folder)
+        endings = ("",) if "." in name else ("", *_ENDINGS)
+        found = (self._below(place, name + ending) for ending in endings if place)
+        return next((file for file in found if file and file.is_file()), None)
 
-    def _look(self, path: str) -> Path | None:
-        endings = ("",) if "." in path.rpartition("/")[2] else ("", *_ENDINGS)
-        places = (spelling.find(self.root, path + ending) for ending in endings)
-        return next((place for place in places if place.is_file()), None)
+    def _below(self, folder: Path, name: str) -> Path | None:
+        """What has the name in a folder, whose names are listed once."""
+        if folder not in self._listings:
+            self._listings[folder] = spelling.names(folder)
+        names = self._listings[folder]
+        written = names.get(name) or names.get(name.lower())
+        return folder / written if written else None
+
+
+class Named(NamedTuple):
+    """A file as a command line names it, the folder below the role's it is looked for in, its place if there."""
+
+    name: str
+    start: str
+    path: Path | None
 
 
 def split(command_line: str) -> list[str]:
@@ -83,8 +98,8 @@ def folder_of(program: str, base: str = "") -> str:
     return "/".join((_parts(program, base) or ())[:-1])
 
 
-def named_files(command_line: str, files: Files, base: str = "") -> dict[str, Path | None]:
-    """The files that a task or entry point names in the role, by name as written; None if one is not there.
+def named_files(command_line: str, files: Files, base: str = "") -> list[Named]:
+    """The files that a task or entry point names in the role.
 
     `base` is the folder below the role's in which the command starts. Programs of the system (no folder in the name,
     no batch file; an absolute path or a variable) are not looked for, nor are interpreters, which another task may
@@ -94,14 +109,15 @@ def named_files(command_line: str, files: Files, base: str = "") -> dict[str, Pa
     name = program_name(program)
     if name in _SCRIPTS:
         script = _script(name, arguments)
-        return {script: files.find(script, base)} if script and _is_in_role(script) else {}
-    if not _is_of_role(program):
-        return {}
-    named = {program: files.find(program, base)}
-    if name == "ps.cmd":
-        named |= {word: files.find(word, folder_of(program, base)) for word in arguments[:1]}
-        named |= {word: files.find(word) for word in arguments[1:2] if word.lower().endswith(".py")}
-    return named
+        meant = [(script, base)] if script and _is_in_role(script) else []
+    elif _is_of_role(program):
+        meant = [(program, base)]
+        if name == "ps.cmd":
+            meant += [(word, folder_of(program, base)) for word in arguments[:1]]
+            meant += [(word, "") for word in arguments[1:2] if word.lower().endswith(".py")]
+    else:
+        meant = []
+    return [Named(written, start, files.find(written, start)) for written, start in meant]
 
 
 def _script(interpreter: str, arguments: Iterable[str]) -> str | None:

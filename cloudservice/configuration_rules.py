@@ -12,6 +12,8 @@ from cloudservice.element import Element
 from cloudservice.repeats import once, unique
 from cloudservice.service import Role
 
+_MOST_GUESSES = 50
+"""Faults after which it is no longer guessed what was meant, which takes time."""
 _THUMBPRINT = re.compile("[0-9A-Fa-f]{40}")
 
 
@@ -102,7 +104,7 @@ def _missing(
     missing = {name: None for name in declared if name and name not in there}
     for name, element in there.items() if set(role.imports) <= modules.KNOWN.keys() else ():
         if name not in known:
-            meant = names.similar(name, missing)
+            meant = names.similar(name, missing) if len(read.faults) < _MOST_GUESSES else None
             missing.pop(meant or "", None)
             noun = element.name.lower()
             wrong = f"the definition of role '{role.name}' does not declare the {noun} '{name}'"

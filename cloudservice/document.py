@@ -48,7 +48,7 @@ class Document:
     @functools.cached_property
     def root(self) -> Element:
         """The root of the elements; alone if so much is wrong that there is no use in reading them."""
-        return element.of(self.tree) if self.is_hopeless else element.read(self.tree)
+        return element.of(self.tree, {}) if self.is_hopeless else element.read(self.tree)
 
     @property
     def where(self) -> str:

@@ -110,11 +110,13 @@ def read(root: Node) -> Element:
     return found[root]
 
 
-def of(node: Node) -> Element:
-    """One element and what is above it, without what is in it."""
-    above = node.getparent()
-    parent = None if above is None else of(above)
-    return Element(local_name(node), dict(node.items()), node.sourceline or 0, parent)
+def of(node: Node, made: dict[Node, Element]) -> Element:
+    """One element and what is above it, without what is in it; each is made once."""
+    if node not in made:
+        above = node.getparent()
+        parent = None if above is None else of(above, made)
+        made[node] = Element(local_name(node), dict(node.items()), node.sourceline or 0, parent)
+    return made[node]
 
 
 def is_number(text: str) -> bool:

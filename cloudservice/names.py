@@ -11,7 +11,7 @@ RULE = (
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
 _LONGEST = 100
-_MOST_COMPARED = 64
+_MOST_COMPARED, _LONGEST_COMPARED = 64, 64
 
 
 def is_name(text: str) -> bool:
@@ -26,8 +26,8 @@ def is_reserved(text: str) -> bool:
 
 def similar(name: str, there: Iterable[str]) -> str | None:
     """The one of the names there that was probably meant; None if none is near, or if they are too many to compare."""
-    by_lower = {each.lower(): each for each in there}
-    if len(by_lower) > _MOST_COMPARED or len(name) > _LONGEST:
+    by_lower = {each.lower(): each for each in there if len(each) <= _LONGEST_COMPARED}
+    if len(by_lower) > _MOST_COMPARED or len(name) > _LONGEST_COMPARED:
         return None
     found = difflib.get_close_matches(name.lower(), by_lower, 1, 0.75)
     return by_lower[found[0]] if found else None

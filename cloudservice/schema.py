@@ -75,12 +75,15 @@ class _Judge:
         self.space = etree.QName(document.tree).namespace
         self.told: set[tuple[Node, str]] = set()
         self.robbed: set[Node] = set()
+        self.steps: dict[tuple[Node, str], tuple[Node, str]] = {}
+        self.places: dict[Node, Element] = {}
 
     def tell(self, root_type: str, schema: etree.XMLSchema) -> None:
         """Note what does not belong; then, since the schema stops at it, ask again for the rest without it."""
         rest = copy.deepcopy(self.document.tree)
         for parent, stranger, type_name in list(islice(self._strangers(rest, root_type), MOST_FAULTS + 1)):
-            self._stranger(element.of(stranger), element.of(parent).owner, self.types[type_name].children, stranger)
+            self._stranger(self._place(stranger), self._place(parent).owner, self.types[type_name].children, stranger)
+            stranger.clear()  # to remove what has much in it takes lxml long
             parent.remove(stranger)
             self.robbed.add(parent)
         if self.document.is_hopeless:
@@ -121,24 +124,31 @@ class _Judge:
         """The node at a path of libxml2's (`/*/*[2]/n:Role[1]`), and its type."""
         node, type_name = root, root_type
         for step in path.split("/")[2:]:
-            name, _, number = step.partition("[")
-            node = _STEP(node, name=name, number=int(number.rstrip("]") or 1))[0]
-            declared = self._declared(node, type_name)
-            if declared is not None:
-                type_name = declared.type
+            if (node, step) not in self.steps:
+                self.steps[node, step] = self._step(node, type_name, step)
+            node, type_name = self.steps[node, step]
         return node, type_name
+
+    def _step(self, parent: Node, parent_type: str, step: str) -> tuple[Node, str]:
+        name, _, number = step.partition("[")
+        node = _STEP(parent, name=name, number=int(number.rstrip("]") or 1))[0]
+        declared = self._declared(node, parent_type)
+        return node, parent_type if declared is None else declared.type
+
+    def _place(self, node: Node) -> Element:
+        return element.of(node, self.places)
 
     def _verdict(self, node: Node, known: _Type, kind: str, message: str) -> None:
         found = _ATTRIBUTE.search(message)
         space, name = (found[1] or "", found[2]) if found else ("", "")
         if space:
-            wrong = f"{element.of(node).owner} has an attribute {name} of the namespace {space[1:-1]}"
-            self.document.fault(element.of(node), "unknown-attribute", wrong, "Remove it")
+            wrong = f"{self._place(node).owner} has an attribute {name} of the namespace {space[1:-1]}"
+            self.document.fault(self._place(node), "unknown-attribute", wrong, "Remove it")
             return
         if name and (node, name) in self.told:  # a value that breaks two rules of its type
             return
         self.told.add((node, name))
-        place, allowed = element.of(node), known.attributes
+        place, allowed = self._place(node), known.attributes
         if kind == "SCHEMAV_CVC_COMPLEX_TYPE_3_2_1":
             remedy = _instead(name, allowed, "It may have")
             self.document.fault(place, "unknown-attribute", f"{place.owner} cannot have {name}", remedy)

@@ -13,6 +13,8 @@ from cloudservice.service import Role, Source
 
 _CONFIGS = ("web.config", "web.cloud.config", "web.emulator.config")
 """ConfigureCloudService.ps1 takes one of the latter two for web.config, where there is one."""
+_MOST_DIRECTORIES = 1000
+"""Far above any real role; each takes the system some time."""
 _OLD_CONFIG = "http://schemas.microsoft.com/.NetConfiguration/v2.0"
 _HANDLER = "WSGI_HANDLER"
 
@@ -99,10 +101,9 @@ def _check_role(here: Path, read: Document, role: Role, element: Element, source
     else:
         faults += command_rules.check(read, role, element, source)
         faults += _web_config(here, read, role, element, source)
-    for site in element.all("Sites", "Site"):
-        _directories(here, read, site)
+    _directories(here, read, element)
     for content in element.all("Contents", "Content"):
-        _content(here, read, content)
+        _destination(read, content)
     return faults
 
 
@@ -150,38 +151,53 @@ def _names_application(config: Element) -> bool:
     return named or next(config.descendants("httpPlatform"), None) is not None
 
 
-def _directories(here: Path, read: Document, site: Element) -> None:
-    """The folders of a site and of what lies below it: they are there, near, and do not hold the service itself."""
-    written = site.get("physicalDirectory")
-    if read.is_hopeless:
-        return
-    if written:
-        _near_directory(here, read, site, "physicalDirectory", written)
-    for below in virtual_elements(site):
-        _directories(here, read, below)
+def _directories(here: Path, read: Document, role: Element) -> None:
+    """The folders that a role names are there, near, and do not hold the service itself."""
+    right: set[str] = set()
+    for element, attribute in _naming(role):
+        written = element.get(attribute, "")
+        if len(right) > _MOST_DIRECTORIES:
+            wrong = f"{role.label} names more than {_MOST_DIRECTORIES} folders"
+            read.fault(role, "too-large", wrong, "Name folders that hold several of them")
+            return
+        if read.is_hopeless:
+            return
+        if written and written not in right and _directory(here, read, element, attribute):
+            right.add(written)
 
 
-def _content(here: Path, read: Document, content: Element) -> None:
+def _naming(role: Element) -> Iterator[tuple[Element, str]]:
+    """The elements of a role that name a folder, and the attribute that does."""
+    for site in role.all("Sites", "Site"):
+        yield site, "physicalDirectory"
+        for name in ("VirtualApplication", "VirtualDirectory"):
+            yield from ((each, "physicalDirectory") for each in site.descendants(name))
+    for source in role.all("Contents", "Content", "SourceDirectory"):
+        yield source, "path"
+
+
+def _directory(here: Path, read: Document, element: Element, attribute: str) -> bool:
+    """Whether the folder that an element names is right; what is wrong with it is noted."""
+    written = element.get(attribute, "")
+    if attribute == "path" and ("%" in written or PureWindowsPath(written).anchor):
+        return True  # known only where it is packaged
+    place = spelling.find(here, written.replace("\\", "/"))
+    has = f"{element.label} has the {attribute} '{written}', which"
+    if not place.is_dir():
+        wrong, remedy = f"{has} is no folder", "Create it, or correct the path; it is relative to the definition"
+        read.fault(element, "no-directory", wrong, remedy)
+    elif here.is_relative_to(place.resolve()):
+        read.fault(element, "far-directory", f"{has} holds the service itself", "Name a folder of its own")
+    elif not is_near(here, place):
+        wrong, remedy = f"{has} is not in or beside the service", "Put its files in a folder there"
+        read.fault(element, "far-directory", wrong, remedy)
+    else:
+        return True
+    return False
+
+
+def _destination(read: Document, content: Element) -> None:
     destination = PureWindowsPath(content.get("destination", ""))
     if destination.anchor or ".." in destination.parts:
         wrong = f"Content has the destination '{content.get('destination')}', which is not below the role's folder"
         read.fault(content, "content-destination", wrong, "Write a relative path that stays below it")
-    for source in content.all("SourceDirectory"):
-        written = source.get("path", "")
-        elsewhere = "%" in written or PureWindowsPath(written).anchor  # known only where it is packaged
-        if written and not elsewhere:
-            _near_directory(here, read, source, "path", written)
-
-
-def _near_directory(here: Path, read: Document, element: Element, attribute: str, written: str) -> None:
-    place = spelling.find(here, written.replace("\\", "/"))
-    has = f"{element.label} has the {attribute} '{written}', which"
-    if not place.is_dir():
-        remedy = "Create it, or correct the path; it is relative to the definition"
-        read.fault(element, "no-directory", f"{has} is no folder", remedy)
-    elif here.is_relative_to(place.resolve()):
-        read.fault(element, "far-directory", f"{has} holds the service itself", "Name a folder of its own")
-    elif not is_near(here, place):
-        read.fault(
-            element, "far-directory", f"{has} is not in or beside the service", "Put its files in a folder there"
-        )

@@ -31,15 +31,21 @@ def find(base: Path, path: str) -> Path:
     return found
 
 
+def names(folder: Path) -> dict[str, str]:
+    """The names in a folder as they are written, by themselves and in lower case; none if it cannot be listed."""
+    try:
+        there = sorted(os.listdir(folder), reverse=True)
+    except OSError:  # no folder, or no permission
+        return {}
+    return {name.lower(): name for name in there} | {name: name for name in there}
+
+
 def _spelled(folder: Path, name: str) -> Path | None:
     exact = folder / name
     if _exists(exact):
         return exact
-    try:
-        same = sorted(entry for entry in os.listdir(folder) if entry.lower() == name.lower())
-    except OSError:  # no folder, or no permission
-        return None
-    return folder / same[0] if same else None
+    written = names(folder).get(name.lower())
+    return folder / written if written else None
 
 
 def _exists(path: Path) -> bool:

@@ -119,12 +119,34 @@ def test_a_dotnet_role_is_left_out_of_the_bundle(studio):
         ("a%20b.py", "a b.py", True),
         ("$(Some)\\a.py", "a.py", False),
         ("a.py", "aapy", False),
+        ("bin\\*.*", "bin/LICENSE", True),
+        ("a*b*c.py", "aXbYc.py", True),
+        ("a*b*c.py", "aXcYb.py", False),
+        ("[a].py", "[A].py", True),
     ],
 )
 def test_lists_of_a_project_are_read_as_msbuild_does(include, path, is_held, tmp_path):
     file = tmp_path / "x.pyproj"
     file.write_text(f'<Project><ItemGroup><Content Include="{include}" /></ItemGroup></Project>')
     assert project.listing(file).holds(path) == is_held
+
+
+def test_what_an_item_excludes_another_may_name(tmp_path):
+    file = tmp_path / "x.pyproj"
+    items = '<Compile Include="**\\*.py" Exclude="old\\**;gone.py" /><Content Include="old\\keep.py" />'
+    file.write_text(f"<Project><ItemGroup>{items}</ItemGroup></Project>")
+    listing = project.listing(file)
+    names = ("new.py", "old/keep.py", "old/drop.py", "gone.py")
+    assert [listing.holds(name) for name in names] == [True, True, False, False]
+
+
+def test_a_role_name_counts_before_a_name_and_metadata_may_be_attributes(tmp_path):
+    file = tmp_path / "x.ccproj"
+    file.write_text(
+        '<Project><ItemGroup><ProjectReference Include="One.pyproj"><Name>One</Name><RoleName>First</RoleName>'
+        '</ProjectReference><ProjectReference Include="Two.pyproj" RoleName="Second" /></ItemGroup></Project>'
+    )
+    assert [one.role for one in project.references(file)] == ["First", "Second"]
 
 
 def test_roles_of_a_project_without_a_role_name(tmp_path):
