@@ -19,7 +19,7 @@ from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
 from cloudservice.edit import Node, Source, UneditableError
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import shown
+from cloudservice.files import shown, write_whole
 from cloudservice.service import Role
 
 Change = Callable[[Source], bytes | None]
@@ -130,6 +130,33 @@ def plan_values(root: Path, role: str, instances: int | None, settings: Mapping[
     return Plan(contents, said)
 
 
+def plan_addition(root: Path, role: str, definition_entry: str, configuration_entry: str) -> Plan:
+    """Add a role to the definition and to every configuration. ServiceError if a file would break a new rule."""
+    path = folder.definition_file(root)
+    defined = definition.load(path)
+    there = {one.name.lower(): one.name for one in defined.roles}
+    if role.lower() in there:
+        wrong = f"there is a role '{there[role.lower()]}' already"
+        raise ServiceError(Fault(shown(path), wrong, "Choose another name"))
+    before = {one: configuration.load(one) for one in folder.configurations(root).values()}
+    remedy = "Remove it there, or choose another name"
+    faults = [
+        Fault(shown(one), f"it configures a role '{name}' already", remedy, each.line)
+        for one, configured in before.items()
+        for name, each in configured.elements.items()
+        if name.lower() == role.lower()
+    ]
+    contents = {path: apply(path, with_role(definition_entry))}
+    contents |= {one: apply(one, with_role(configuration_entry)) for one in before}
+    after = _definition(path, contents[path])
+    faults += _beyond(_faults_of(after), _faults_of(defined))
+    for one, each in before.items():
+        faults += _beyond(_faults(after, _configuration(one, contents[one])), _faults(defined, each))
+    if faults:
+        raise ServiceError(*faults)
+    return Plan(contents, dict.fromkeys(contents, (f"role {role}",)))
+
+
 def plan_removal(root: Path, role: str) -> Plan:
     """Remove a role from the definition and from every configuration; what names it still is in `left`."""
     path = folder.definition_file(root)
@@ -144,6 +171,12 @@ def plan_removal(root: Path, role: str) -> Plan:
         after = _configuration(one, contents.get(one) or one.read_bytes())
         left += _beyond(_faults(remaining, after), _faults(defined, each))
     return Plan(contents, dict.fromkeys(contents, (f"without role {role}",)), tuple(left))
+
+
+def write(plan: Plan) -> None:
+    """Write every file of a plan, each whole; a link stays a link."""
+    for path, content in plan.contents.items():
+        write_whole(path.resolve(), content)
 
 
 def _role(source: Source, name: str) -> Node | None:

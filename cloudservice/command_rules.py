@@ -93,7 +93,7 @@ class _Judge:
             wrong = f"{wrong}, where it is looked for"
             remedy = f"Write {PureWindowsPath(os.path.relpath(elsewhere, base))}"
         elif PureWindowsPath(name).name.lower() in _SUPPORT:
-            remedy = "Add it with `rolepack adopt --add` (if it was there, bin/ may be git-ignored)"
+            remedy = "Add it with `rolepack adopt . --add` (if it was there, bin/ may be git-ignored)"
         else:
             remedy = "Add the file (is its folder git-ignored?), or correct the command line"
         self.read.fault(where, "missing-file", wrong, remedy)

@@ -100,7 +100,7 @@ def _public_ports(defined: Definition) -> None:
         places = [*zip(role.endpoints, elements, strict=True), *((endpoint, element) for endpoint in brought)]
         for endpoint, where in places:
             owner = f"{role.name}/{endpoint.name}"
-            for ports in _public(endpoint):
+            for ports in public_ports(endpoint):
                 clash = _clash(taken, endpoint.protocol == "udp", ports)
                 if clash:
                     wrong = f"{_ports(ports)} of {owner} is already taken by {clash}"
@@ -108,7 +108,10 @@ def _public_ports(defined: Definition) -> None:
                 taken.append((endpoint.protocol == "udp", ports, owner))
 
 
-def _public(endpoint: Endpoint) -> tuple[PortRange, ...]:
+def public_ports(endpoint: Endpoint) -> tuple[PortRange, ...]:
+    """The ports that an endpoint takes on the service's public address."""
+    if endpoint.load_balancer:  # it answers at the address of that one
+        return ()
     if endpoint.kind == "input":
         return () if endpoint.port is None else (PortRange(endpoint.port, endpoint.port),)
     return endpoint.ports if endpoint.kind == "instance-input" else ()

@@ -128,7 +128,7 @@ def _web_config(here: Path, read: Document, role: Role, element: Element, source
     there = [path for name in _CONFIGS if (path := spelling.find(place, name)).is_file()]
     if not there:
         wrong = f"the site of role '{role.name}' has no web.config in {shown(place)}"
-        remedy = "Add one that names the application in WSGI_HANDLER; `rolepack adopt --add` writes one"
+        remedy = "Add one that names the application in WSGI_HANDLER; `rolepack adopt . --add` writes one"
         read.fault(element, "no-web-config", wrong, remedy)
     faults: list[Fault] = []
     for path in there:

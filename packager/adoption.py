@@ -1,48 +1,56 @@
 """Taking over a cloud service that Visual Studio made: what there is, what is missing, and how that is added."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudservice import changes, definition, folder, sources, spelling
+from cloudservice import changes, definition, folder, source_rules, sources, spelling
 from cloudservice.definition import Definition
 from cloudservice.edit import Node
 from cloudservice.edit import Source as Text
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
 from cloudservice.service import Role, Source
-from packager import scaffold
+from packager import ignored, scaffold
 from packager.scaffold import File
 
-_IGNORES_BIN = re.compile(r"(?m)^/?(?:\*\*/)?(?:\[Bb\]|b|B)in/?\s*$")
-_ABOVE = 3
-"""Folders from the role upwards in which a .gitignore is looked for."""
-_CONFIGURES = "configurecloudservice.ps1"
+_DEEP = 3
+"""Folders below the one named in which a service is looked for."""
+_NOT_OURS = {"bin", "obj", "packages", "node_modules"}
+_SCRIPT = re.compile(r"(?i)([^\s\\/\"]+)\.(?:ps1|py|cmd|bat)\b")
+_BATCH, _CONFIGURES, _LAUNCHES = "ps", "configurecloudservice", "launchworker"
 
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """A service as it was found: the source of each role, the files that it lacks by their place, and remarks."""
+    """A service as it was found: the source of each role, the files that it lacks by their place, and remarks.
+
+    `entries` are the new contents of the projects that have to list support files.
+    """
 
     root: Path
     definition: Definition
     configurations: tuple[str, ...]
     sources: Mapping[str, Source]
     missing: Mapping[Path, bytes]
+    entries: Mapping[Path, bytes]
     remarks: tuple[str, ...]
 
 
 def find(start: Path) -> Path:
-    """The service's folder: `start`, or the one folder right below it that holds a definition."""
-    if not start.is_dir():
+    """The service's folder: `start` or its file's, or the one folder below it that holds a definition."""
+    place = start.parent if start.is_file() else start
+    if not place.is_dir():
         raise ServiceError(Fault(shown(start), "there is no such folder", "Name the folder of a solution or a service"))
-    places = [start, *sorted(path for path in start.iterdir() if path.is_dir())]
-    found = [place for place in places if folder.definition_file(place).is_file()]
+    if folder.definition_file(place).is_file():
+        return place
+    found = [below for below in _below(place, _DEEP) if folder.definition_file(below).is_file()]
     if not found:
-        wrong = f"there is no {folder.DEFINITION} in it or right below it"
+        wrong = f"there is no {folder.DEFINITION} in it or below it"
         raise ServiceError(Fault(shown(start), wrong, "Name the folder of a solution or a service"))
-    if found[0] != start and len(found) > 1:
+    if len(found) > 1:
         there = ", ".join(map(shown, found))
         raise ServiceError(Fault(shown(start), f"there are several services in it: {there}", "Name one of them"))
     return found[0]
@@ -54,44 +62,82 @@ def look(root: Path, python: str) -> Adoption:
     if defined.document.faults:
         raise ServiceError(*defined.document.faults)
     found = sources.find(root, defined.roles)
-    missing = {} if (root / "tasks.py").exists() else _tasks(root)
+    missing = _tasks(root)
+    entries: dict[Path, bytes] = {}
     remarks: list[str] = []
     for role in defined.roles:
-        source = found[role.name]
-        if source.language == "Python" and source.folder.is_dir():
-            missing |= _support(role, source, python)
-            remarks += _remarks(role, source)
-    return Adoption(root, defined, tuple(folder.configurations(root)), found, missing, tuple(remarks))
+        source = found.get(role.name)
+        if source is None or source.language != "Python" or not source.folder.is_dir():
+            continue
+        if not source_rules.is_near(root, source.folder):
+            remarks.append(f"{role.name}: {shown(source.folder)} is not in or beside the service and is left alone")
+            continue
+        wanted = _support(role, source, python)
+        lacking = {place: content for place, content in wanted.items() if not place.exists()}
+        missing |= lacking
+        listed = _unlisted(source, wanted)
+        if source.project is not None and listed:
+            entries[source.project] = changes.apply(source.project, *map(_with_content, listed))
+        remarks += _remarks(role, source)
+        remarks += [f"{role.name}: {text}" for text in ignored.advice(root, wanted)]
+    return Adoption(root, defined, tuple(folder.configurations(root)), found, missing, entries, tuple(remarks))
 
 
 def add(adoption: Adoption) -> list[Path]:
     """Write what is missing, never over a file, and enter it in the projects that list their files."""
-    edits = {
-        source.project: _listed(source.project, new)
-        for source in adoption.sources.values()
-        if source.project is not None and (new := _unlisted(source, adoption.missing))
-    }
     scaffold.write_files(adoption.missing)
-    for path, content in edits.items():
-        write_whole(path, content)
-    return [*adoption.missing, *edits]
+    for path, content in adoption.entries.items():
+        write_whole(path.resolve(), content)
+    return [*adoption.missing, *adoption.entries]
+
+
+def foreign_script(source: Source) -> Path | None:
+    """The role's ConfigureCloudService.ps1, if it is another than ours and so knows nothing of a bundle's wheels."""
+    script = spelling.find(source.folder, "bin/ConfigureCloudService.ps1")
+    is_ours = not script.is_file() or b"ConfigureCloudService.py" in script.read_bytes()
+    return None if is_ours else script
+
+
+def _below(place: Path, deep: int) -> Iterator[Path]:
+    for name in sorted(os.listdir(place)) if deep else ():
+        below = place / name
+        if below.is_dir() and not below.is_symlink() and name.lower() not in _NOT_OURS and not name.startswith("."):
+            yield below
+            yield from _below(below, deep - 1)
 
 
 def _tasks(root: Path) -> dict[Path, bytes]:
-    rendered = scaffold.render(["service"], {"name": root.name})
-    return {root / file.path: file.content for file in rendered if file.path.name == "tasks.py"}
+    """What makes a folder a service that Invoke knows, and keeps what is made there out of git."""
+    rendered = {file.path.name: file.content for file in scaffold.render(["service"], {"name": root.name})}
+    wanted = {root / name: rendered[name] for name in (".gitignore", "tasks.py")}
+    return {path: content for path, content in wanted.items() if not path.exists()}
 
 
 def _support(role: Role, source: Source, python: str) -> dict[Path, bytes]:
-    """The support files that the role lacks; a Python twin belongs to the script beside it, ours or another's."""
+    """The support files that the role uses, or would if it had any tasks, by their places.
+
+    A Python twin belongs to a script of ours; beside another's, which does its work alone, there is none.
+    """
     values = {"name": role.name, "kind": role.kind, "python": python}
-    rendered = {file.path: file for file in scaffold.render(["support", role.kind], values) if _is_support(file)}
-    places = {path: spelling.find(source.folder, str(path)) for path in rendered}
+    rendered = [file for file in scaffold.render(["support", role.kind], values) if _is_support(file)]
+    used = _used(role)
+    places = {file.path: spelling.find(source.folder, str(file.path)) for file in rendered}
     return {
-        place: rendered[path].content
-        for path, place in places.items()
-        if not place.exists() and not (path.suffix == ".py" and places[path.with_suffix(".ps1")].exists())
+        places[file.path]: file.content
+        for file in rendered
+        if (file.path.name == "web.config" or file.path.stem.lower() in used)
+        and not (file.path.suffix == ".py" and places[file.path.with_suffix(".ps1")].exists())
     }
+
+
+def _used(role: Role) -> set[str]:
+    """The support scripts that the role's command lines name, without endings; the usual ones if it starts none."""
+    tasks = {name for task in role.tasks for name in _scripts(task.command_line)} or {_BATCH, _CONFIGURES}
+    return tasks | (_scripts(role.entry_point or "") if role.entry_point else {_BATCH, _LAUNCHES})
+
+
+def _scripts(command_line: str) -> set[str]:
+    return {match[1].lower() for match in _SCRIPT.finditer(command_line)}
 
 
 def _is_support(file: File) -> bool:
@@ -99,29 +145,26 @@ def _is_support(file: File) -> bool:
 
 
 def _remarks(role: Role, source: Source) -> Iterator[str]:
-    if not any(_CONFIGURES in task.command_line.lower() for task in role.tasks):
+    if not any(_scripts(task.command_line) for task in role.tasks):
         yield f"{role.name}: no startup task runs ConfigureCloudService.ps1, so a host would not install its packages"
+    script = foreign_script(source)
+    if script is not None:
+        yield (
+            f"{role.name}: {shown(script)} is not rolepack's, so a host installs packages as it says and not from the "
+            "bundle; for rolepack's, move it away and adopt again"
+        )
     inner = spelling.find(source.folder, "bin/web.config")
     if role.kind == "web" and inner.is_file() and not spelling.find(source.folder, "web.config").exists():
         yield f"{role.name}: {shown(inner)} belongs beside the application, one folder up"
-    for above in (source.folder, *source.folder.parents[: _ABOVE - 1]):
-        ignores = above / ".gitignore"
-        if ignores.is_file() and _IGNORES_BIN.search(ignores.read_text(encoding="utf-8", errors="replace")):
-            yield f"{role.name}: {shown(ignores)} ignores bin, so git would lose the support files; except them there"
 
 
-def _unlisted(source: Source, missing: Iterable[Path]) -> list[str]:
-    """The missing files of a role that its project would have to list, as a project writes them."""
+def _unlisted(source: Source, wanted: Iterable[Path]) -> list[str]:
+    """The support files of a role that its project would have to list, as a project writes them."""
     listing = sources.listing_of(source)
     if listing is None:
         return []
-    below = [path.relative_to(source.folder) for path in missing if path.is_relative_to(source.folder)]
+    below = [path.relative_to(source.folder) for path in wanted]
     return [str(path).replace("/", "\\") for path in below if not listing.holds(path.as_posix())]
-
-
-def _listed(project: Path, names: Iterable[str]) -> bytes:
-    """The project with further files as content."""
-    return changes.apply(project, *(_with_content(name) for name in names))
 
 
 def _with_content(name: str) -> changes.Change:

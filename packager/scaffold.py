@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from cloudservice import changes, configuration, definition, folder, names
+from cloudservice import changes, definition, definition_rules, folder, modules, names
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
 from cloudservice.service import Kind
@@ -67,25 +67,16 @@ def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
     `python` is the full version that a Windows host installs if it has none.
     """
     _check_name("the role", name)
-    definition_path = folder.definition_file(root)
-    configuration_paths = list(folder.configurations(root).values())
-    known = definition.load(definition_path)
-    if name.lower() in {role.name.lower() for role in known.roles}:
-        wrong = f"there is a role '{name}' already"
-        raise ServiceError(Fault(shown(definition_path), wrong, "Choose another name"))
-    taken = {endpoint.port for role in known.roles for endpoint in role.endpoints if endpoint.kind == "input"}
-    port = next(port for port in range(80, 65536) if port not in taken)
+    known = definition.load(folder.definition_file(root))
+    endpoints = [each for role in known.roles for each in (*role.endpoints, *modules.brought(role.imports).endpoints)]
+    taken = [ports for each in endpoints for ports in definition_rules.public_ports(each)]
+    port = next(port for port in range(80, 65536) if not any(ports.first <= port <= ports.last for ports in taken))
     values = {"name": name, "kind": kind, "python": python, "port": port}
     entries = {file.path.name: file.content.decode() for file in render(["entries/both", f"entries/{kind}"], values)}
-    entry = entries["definition.xml"]
-    edits = {definition_path: changes.apply(definition_path, changes.with_role(entry))}
-    for path in configuration_paths:
-        configuration.load(path)  # only a well-formed file can be edited
-        edits[path] = changes.apply(path, changes.with_role(entries["configuration.xml"]))
+    plan = changes.plan_addition(root, name, entries["definition.xml"], entries["configuration.xml"])
     written = write(folder.role_folder(root, name), render(["support", kind], values))
-    for path, content in edits.items():
-        write_whole(path, content)
-    return [*written, *edits]
+    changes.write(plan)
+    return [*written, *plan.contents]
 
 
 def _check_name(noun: str, name: str) -> None:

@@ -1,5 +1,7 @@
 """Outside programs, run quietly; when one fails, all that it printed is kept."""
 
+import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,3 +29,13 @@ def run(argv: Sequence[str | Path], environ: Mapping[str, str] | None = None, cw
     if done.returncode:
         raise ToolError((done.stderr or done.stdout).strip() or f"exit code {done.returncode}")
     return done.stdout
+
+
+def git(folder: Path, *words: str, asked: str = "") -> str:
+    """What git answers in a folder; nothing if there is no git, or if it has nothing to say."""
+    program = shutil.which("git")
+    if program is None:
+        return ""
+    argv = [program, "-C", str(folder), *words]
+    done = subprocess.run(argv, input=os.fsencode(asked), capture_output=True, check=False)
+    return os.fsdecode(done.stdout) if done.returncode == 0 else ""

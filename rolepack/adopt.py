@@ -1,5 +1,6 @@
 """invoke adopt: take over a cloud service that Visual Studio made."""
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from cloudservice.service import Role, Source
     from packager.adoption import Adoption
 
+_ADDED = {"missing-file", "not-in-project", "no-web-config"}
+"""The rules that adding mends."""
+
 
 @command(
     positional=["folder"],
     help={
-        "folder": "Folder of the solution, or of the cloud service project in it.",
+        "folder": "Folder of the solution, of the cloud service project in it, or one of their files.",
         "add": "Write the missing support files; nothing that is there is changed, but for the lists of .pyproj files.",
     },
 )
@@ -27,27 +31,36 @@ def adopt(_context: Context, folder: str, add: bool = False) -> None:
     """
     from cloudservice import folder as service
     from cloudservice.files import shown
+    from cloudservice.sources import why_not_run
     from packager import adoption
     from packager.target import LAST_BINARY_RELEASES
 
     found = adoption.look(adoption.find(Path(folder)), LAST_BINARY_RELEASES["3.12"])
-    _report(found)
+    _report(found, missing=not add)
     if add:
         for path in adoption.add(found):
             say(f"  wrote {shown(path)}")
-    elif found.missing:
-        say(f"Nothing was written. `rolepack adopt {folder} --add` adds the {counted(found.missing, 'missing file')}.")
-    errors = service.check(found.root, datetime.now(UTC).date()).errors
-    left = [error for error in errors if add or error.rule not in {"missing-file", "not-in-project"}]
+    elif found.missing or found.entries:
+        what = f"the {counted(found.missing, 'missing file')}" if found.missing else "what is missing"
+        lists = f", and entries in {', '.join(map(shown, found.entries))}" if found.entries else ""
+        say(f"Nothing was written. `rolepack adopt {shlex.quote(folder)} --add` adds {what}{lists}.")
+    done = service.check(found.root, datetime.now(UTC).date())
+    left = [error for error in done.errors if add or error.rule not in _ADDED]
     for error in left:
         say(str(error))
-    if not errors:
-        say(f"Nothing keeps it from running. Next: cd {shown(found.root)}; invoke emulate")
-    elif add:
-        say(f"{counted(left, 'error')} left to mend by hand; `invoke check` tells them again, and warnings too.")
+    if left:
+        say(f"{counted(left, 'error')} left to mend by hand; `rolepack check` tells them again, and warnings too.")
+    elif not done.errors and (add or not found.missing):
+        runs = [role.name for role in found.definition.roles if not why_not_run(role, found.sources[role.name])]
+        if runs:
+            place = shlex.quote(shown(found.root))
+            say(f"Nothing keeps {' and '.join(runs)} from running. Next: cd {place}; invoke emulate")
+        else:
+            say("None of its roles can run here.")
 
 
-def _report(found: "Adoption") -> None:
+def _report(found: "Adoption", missing: bool) -> None:
+    """What was found; the missing files only where they are not told as written."""
     from cloudservice import project
     from cloudservice.files import shown
 
@@ -56,8 +69,9 @@ def _report(found: "Adoption") -> None:
     names = ", ".join(found.configurations) or "none"
     say(f"Service '{found.definition.name}' in {shown(found.root)}{made_by}, configurations {names}.")
     for role in found.definition.roles:
-        say(f"  {role.name}: {_about(role, found.sources[role.name])}")
-    for path in found.missing:
+        source = found.sources.get(role.name)
+        say(f"  {role.name}: {_about(role, source) if source else 'no folder can have that name'}")
+    for path in found.missing if missing else ():
         say(f"  missing: {shown(path)}")
     for remark in found.remarks:
         say(f"  {remark}.")

@@ -44,7 +44,11 @@ def set_values(
         faults.append(Fault("--instances", f"'{instances}' is no number", "Write a whole number of 1 or more"))
     for each in setting:
         if "=" not in each:
-            faults.append(Fault("--setting", f"'{each}' has no value", "Write it as NAME=VALUE"))
+            remedy = f"Write it as NAME=VALUE; {each}= is an empty one"
+            faults.append(Fault("--setting", f"'{each}' has no value", remedy))
+    names = [each.partition("=")[0] for each in setting]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        faults.append(Fault("--setting", f"'{name}' is given more than once", "Give it one value"))
     if instances is None and not setting:
         faults.append(Fault("set", "there is nothing to set", "Add --instances N or --setting NAME=VALUE"))
     if faults:
@@ -52,7 +56,7 @@ def set_values(
     values = dict(each.split("=", 1) for each in setting)
     count = None if instances is None else int(instances)
     plan = changes.plan_values(service_folder(service), role, count, values, configuration)
-    _write(plan)
+    changes.write(plan)
     _say(plan, f"role {role} has ")
 
 
@@ -72,7 +76,7 @@ def remove_role(_context: Context, name: str, service: str | None = None) -> Non
     roles = definition.load(folder.definition_file(root)).roles
     places = sources.find(root, roles)
     plan = changes.plan_removal(root, name)
-    _write(plan)
+    changes.write(plan)
     _say(plan, "now ")
     if name in places and places[name].folder.is_dir():
         say(f"Its folder {shown(places[name].folder)} is still there.")
@@ -81,13 +85,6 @@ def remove_role(_context: Context, name: str, service: str | None = None) -> Non
         say(f"{shown(cloud_project)} refers to it still.")
     for fault in plan.left:
         say(f"Next: {fault}")
-
-
-def _write(plan: "Plan") -> None:
-    from cloudservice.files import write_whole
-
-    for path, content in plan.contents.items():
-        write_whole(path, content)
 
 
 def _say(plan: "Plan", verb: str) -> None:

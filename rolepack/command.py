@@ -70,7 +70,7 @@ def service_folder(given: str | None) -> Path:
     if given is None:
         return folder.find(Path.cwd())
     place = Path(given).resolve()
-    if not (place / folder.DEFINITION).is_file():
+    if not folder.definition_file(place).is_file():
         wrong = f"there is no {folder.DEFINITION} in it"
         raise ServiceError(Fault(given, wrong, "Name a service's folder, or make one with `rolepack new-service NAME`"))
     return place

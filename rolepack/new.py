@@ -34,10 +34,10 @@ def new_role(_context: Context, name: str, kind: str = "", service: str | None =
 
     Example: invoke new-role orders --kind worker
     """
+    from cloudservice import definition, folder, project
     from cloudservice.errors import Fault, ServiceError
     from cloudservice.files import shown
-    from cloudservice.folder import role_folder
-    from packager import scaffold
+    from packager import ignored, scaffold
     from packager.target import LAST_BINARY_RELEASES
 
     if kind not in {"web", "worker"}:
@@ -52,4 +52,12 @@ def new_role(_context: Context, name: str, kind: str = "", service: str | None =
     written = scaffold.new_role(root, name, "web" if kind == "web" else "worker", LAST_BINARY_RELEASES["3.12"])
     for path in written:
         say(f"  {shown(path)}")
-    say(f"Made {kind} role '{name}' in {shown(role_folder(root, name))}/. Next: invoke emulate")
+    role = definition.load(folder.definition_file(root)).roles[-1]
+    ports = [f"port {endpoint.port}" for endpoint in role.endpoints if endpoint.kind == "input"]
+    answers = f", for {' and '.join(ports)}" if ports else ""
+    say(f"Made {kind} role '{name}' in {shown(folder.role_folder(root, name))}/{answers}. Next: invoke emulate")
+    cloud_project = project.find(root)
+    if cloud_project is not None:
+        say(f"Visual Studio will not know it: {shown(cloud_project)} and the solution do not refer to it.")
+    for line in ignored.advice(root, written):
+        say(f"Note: {line}.")

@@ -1,5 +1,6 @@
 """Faults in the format of tools that review code: SARIF 2.1.0 (OASIS)."""
 
+import os
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import PurePath
@@ -51,4 +52,4 @@ def _result(fault: Fault, rule_index: int) -> dict[str, Any]:
 
 def _uri(where: str) -> str:
     path = PurePath(where)
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))

@@ -30,41 +30,134 @@ def test_nothing_is_written_unless_it_is_wanted(studio, rolepack):
     assert "Service 'Cloud' in Cloud, project Cloud.ccproj, configurations Local." in told
     assert "ParserRole: Python worker role in ParserRole1 (ParserRole1.pyproj), requirements.txt\n" in told
     assert "Site: .NET web role in Site (Site.csproj); neither packaged nor run here: it is a .NET role" in told
-    assert "  missing: ParserRole1/Bin/ps.cmd\n  " not in told
-    assert "  missing: Cloud/tasks.py\n  missing: ParserRole1/Bin/ps.cmd\n" in told
-    assert "Nothing was written. `rolepack adopt . --add` adds the 2 missing files." in told
+    assert "  missing: Cloud/.gitignore\n  missing: Cloud/tasks.py\n  missing: ParserRole1/Bin/ps.cmd\n  Parser" in told
+    assert "Nothing was written. `rolepack adopt . --add` adds the 3 missing files.\n" in told
+    assert "invoke emulate" not in told
     assert files_of(studio) == before
 
 
 def test_what_is_missing_is_added_and_listed(studio, rolepack):
     for name in ("ps.cmd", "LaunchWorker.ps1"):
         (studio / "ParserRole1/Bin" / name).unlink()
+    proposed = rolepack.ok("adopt", "Cloud/Cloud.ccproj", cwd=studio)
+    assert "adds the 5 missing files, and entries in ParserRole1/ParserRole1.pyproj.\n" in proposed
     before = files_of(studio)
     told = rolepack.ok("adopt", "Cloud", "--add", cwd=studio)
     after = files_of(studio)
     listing = studio / "ParserRole1/ParserRole1.pyproj"
-    added = [studio / "Cloud/tasks.py"]
+    added = [studio / "Cloud/.gitignore", studio / "Cloud/tasks.py"]
     added += [studio / "ParserRole1/Bin" / name for name in ("LaunchWorker.ps1", "LaunchWorker.py", "ps.cmd")]
     assert sorted(after.keys() - before.keys()) == sorted(added)
     assert [path for path in before if after[path] != before[path]] == [listing]
     entry = b'    <Content Include="Bin\\LaunchWorker.py" />\n'
     assert after[listing].replace(entry, b"") == before[listing]
-    assert "Nothing keeps it from running. Next: cd Cloud; invoke emulate" in told
-    assert "missing" not in rolepack.ok("adopt", "Cloud", cwd=studio)
+    assert "Nothing keeps ParserRole from running. Next: cd Cloud; invoke emulate" in told
+    assert "missing" not in told
+    again = rolepack.ok("adopt", "Cloud", cwd=studio)
+    assert "missing" not in again
+    assert "Nothing keeps ParserRole from running." in again
     invoke = Path(rolepack.argv()[0]).with_name("invoke")
     check = subprocess.run([invoke, "check"], cwd=studio / "Cloud", check=False)
     assert check.returncode == 0, "tasks.py makes it a service that invoke knows"
 
 
-def test_remarks(studio):
-    (studio / ".gitignore").write_text("*.user\n[Bb]in/\n")
+def edited(studio, old, new):
     definition = studio / "Cloud/ServiceDefinition.csdef"
     text = definition.read_text()
-    definition.write_text(text.replace("ps.cmd ConfigureCloudService.ps1", "other.cmd"))
-    assert adoption.look(studio / "Cloud", "3.12.10").remarks == (
+    assert old in text
+    definition.write_text(text.replace(old, new))
+
+
+def test_a_script_that_is_not_ours_is_told(studio):
+    foreign, *others = adoption.look(studio / "Cloud", "3.12.10").remarks
+    assert foreign.startswith("ParserRole: ParserRole1/Bin/ConfigureCloudService.ps1 is not rolepack's, so a host")
+    assert not others
+    (studio / "ParserRole1/Bin/ConfigureCloudService.ps1").unlink()
+    adoption.add(adoption.look(studio / "Cloud", "3.12.10"))
+    assert not adoption.look(studio / "Cloud", "3.12.10").remarks
+
+
+def test_only_what_a_role_uses_is_missing(studio):
+    for path in (studio / "ParserRole1/Bin").iterdir():
+        path.unlink()
+    (studio / "ParserRole1/Bin/PrepPython.ps1").touch()
+    edited(studio, "ConfigureCloudService.ps1", "PrepPython.ps1")
+    edited(studio, r"bin\ps.cmd LaunchWorker.ps1 worker.py", "python worker.py")
+    found = adoption.look(studio / "Cloud", "3.12.10")
+    assert [path.name for path in found.missing] == [".gitignore", "tasks.py", "ps.cmd"]
+    assert not found.remarks
+
+
+def test_a_role_without_tasks_lacks_the_usual_ones(studio):
+    for path in (studio / "ParserRole1/Bin").iterdir():
+        path.unlink()
+    edited(studio, r"bin\ps.cmd ConfigureCloudService.ps1", "x")
+    found = adoption.look(studio / "Cloud", "3.12.10")
+    names = {path.name for path in found.missing}
+    assert {"ps.cmd", "ConfigureCloudService.ps1", "ConfigureCloudService.py", "LaunchWorker.ps1"} <= names
+    assert found.remarks == (
         "ParserRole: no startup task runs ConfigureCloudService.ps1, so a host would not install its packages",
-        "ParserRole: .gitignore ignores bin, so git would lose the support files; except them there",
     )
+
+
+def test_what_is_there_and_not_listed_is_entered(studio, rolepack):
+    project_file = studio / "ParserRole1/ParserRole1.pyproj"
+    project_file.write_text(project_file.read_text().replace(r"bin\ps.cmd;", ""))
+    rolepack.ok("adopt", ".", "--add", cwd=studio)
+    assert '    <Content Include="Bin\\ps.cmd" />\n' in project_file.read_text()
+    assert rolepack("check", cwd=studio / "Cloud").returncode == 0
+
+
+@pytest.mark.parametrize("pattern", ["[Bb]in/", "bin", "*.cmd", "ParserRole1/Bin", "/ParserRole1/**/*.cmd"])
+def test_what_git_would_lose_is_told_until_it_is_kept(pattern, studio):
+    subprocess.run(["git", "init", "--quiet"], cwd=studio, check=True)
+    (studio / ".gitignore").write_text(f"*.user\n{pattern}\n")
+    subprocess.run(["git", "config", "core.ignorecase", "true"], cwd=studio, check=True)
+    (studio / "ParserRole1/Bin/ConfigureCloudService.ps1").write_text("ConfigureCloudService.py")
+    (told,) = adoption.look(studio / "Cloud", "3.12.10").remarks
+    assert told == (
+        "ParserRole: git would lose ParserRole1/Bin by .gitignore:2; "
+        "write !/ParserRole1/Bin/ and !/ParserRole1/Bin/* below that line"
+    )
+    (studio / ".gitignore").write_text(f"*.user\n{pattern}\n!/ParserRole1/Bin/\n!/ParserRole1/Bin/*\n")
+    assert not adoption.look(studio / "Cloud", "3.12.10").remarks
+
+
+def test_nothing_is_written_far_from_the_service(studio, rolepack):
+    far = studio.parent / "far" / "ParserRole1"
+    far.parent.mkdir()
+    (studio / "ParserRole1").rename(far)
+    path = studio / "Cloud/Cloud.ccproj"
+    path.write_text(path.read_text().replace(r"..\ParserRole1", r"..\..\far\ParserRole1"))
+    (far / "Bin/ps.cmd").unlink()
+    before = files_of(far)
+    told = rolepack.ok("adopt", "Cloud", "--add", cwd=studio)
+    assert "ParserRole: ../far/ParserRole1 is not in or beside the service and is left alone.\n" in told
+    assert files_of(far) == before
+
+
+def test_a_role_that_no_folder_can_have_is_told(studio, rolepack):
+    edited(studio, 'name="ParserRole"', 'name="Parser Role"')
+    told = rolepack.ok("adopt", ".", cwd=studio)
+    assert "Parser Role: no folder can have that name\n" in told
+    assert "'Parser Role' cannot be the name of a role. Use" in told
+
+
+def test_a_service_of_which_nothing_runs_here(studio, rolepack):
+    path = studio / "Cloud/ServiceDefinition.csdef"
+    text = path.read_text()
+    path.write_text(text[: text.index("  <WorkerRole")] + text[text.index("  <WebRole") :])
+    path = studio / "Cloud/ServiceConfiguration.Local.cscfg"
+    text = path.read_text()
+    path.write_text(text[: text.index('  <Role name="ParserRole"')] + text[text.index('  <Role name="Site"') :])
+    assert "None of its roles can run here.\n" in rolepack.ok("adopt", ".", "--add", cwd=studio)
+
+
+def test_names_with_blanks_are_quoted(studio, rolepack):
+    place = studio.parent / "my solution"
+    studio.rename(place)
+    assert "`rolepack adopt 'my solution' --add`" in rolepack.ok("adopt", "my solution", cwd=place.parent)
+    assert "Next: cd 'my solution/Cloud'; invoke" in rolepack.ok("adopt", "my solution", "--add", cwd=place.parent)
 
 
 def test_what_adding_does_not_mend_is_told(studio, rolepack):
@@ -77,7 +170,7 @@ def test_what_adding_does_not_mend_is_told(studio, rolepack):
 def test_folders_without_a_service_are_refused(studio, tmp_path):
     with pytest.raises(ServiceError, match="there is no such folder"):
         adoption.find(tmp_path / "nope")
-    with pytest.raises(ServiceError, match=r"no ServiceDefinition.csdef in it or right below it"):
+    with pytest.raises(ServiceError, match=r"no ServiceDefinition.csdef in it or below it"):
         adoption.find(studio / "Site")
     (studio / "Other").mkdir()
     (studio / "Other/servicedefinition.CSDEF").write_bytes((studio / "Cloud/ServiceDefinition.csdef").read_bytes())

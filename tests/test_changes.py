@@ -147,7 +147,10 @@ def test_the_commands_say_what_they_did(rolepack, service):
             ["set", "jobs", "--instances", "many"],
             "--instances: 'many' is no number. Write a whole number of 1 or more.",
         ),
-        (["set", "jobs", "--setting", "Title"], "--setting: 'Title' has no value. Write it as NAME=VALUE."),
+        (
+            ["set", "jobs", "--setting", "Title"],
+            "--setting: 'Title' has no value. Write it as NAME=VALUE; Title= is an empty one.",
+        ),
         (["remove-role", "x"], "ROLE: there is no role 'x'. Choose from web, jobs."),
     ],
 )

@@ -47,7 +47,7 @@ def test_mistakes_outside_a_service(words, message, rolepack, tmp_path):
     [
         (["new-role", "x"], "--kind: the kind of the role is missing. Write web or worker."),
         (["new-role", "x", "--kind", "api"], "--kind: 'api' is no kind of role. Write web or worker."),
-        (["new-role", "WEB", "--kind", "web"], "ServiceDefinition.csdef: there is a role 'WEB' already. Choose"),
+        (["new-role", "WEB", "--kind", "web"], "ServiceDefinition.csdef: there is a role 'web' already. Choose"),
         (["package", "--target", "amiga"], "--target: 'amiga' is unknown. Choose host, win_amd64"),
         (["package", "--python", "3"], "--python: '3' is no Python version. Write it as 3.12 or 3.12.10."),
         (["package", "--configuration", "Test"], "ServiceConfiguration.Test.cscfg: there is no such configuration"),

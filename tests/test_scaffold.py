@@ -80,7 +80,7 @@ def test_nothing_is_written_over_a_file(shop):
         scaffold.new_role(shop, "mail", "worker", "3.12.10")
     assert below(shop / "roles" / "mail") == {"worker.py"}
     assert (shop / folder.DEFINITION).read_bytes() == definition
-    with pytest.raises(ServiceError, match="there is a role 'JOBS' already"):
+    with pytest.raises(ServiceError, match="there is a role 'jobs' already"):
         scaffold.new_role(shop, "JOBS", "worker", "3.12.10")
 
 
