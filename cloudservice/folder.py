@@ -52,7 +52,8 @@ def find(start: Path) -> Path:
         if definition_file(folder).is_file():
             return folder
     remedy = "Change into a service's folder, give --service DIR, or make one with `rolepack new-service NAME`"
-    raise ServiceError(Fault(shown(start), f"there is no {DEFINITION} here or in a folder above", remedy))
+    wrong = f"there is no {DEFINITION} here or in a folder above"
+    raise ServiceError(Fault(shown(start), wrong, remedy, rule="unreadable"))
 
 
 def definition_file(folder: Path) -> Path:
@@ -102,10 +103,11 @@ def _twins(folder: Path) -> Iterator[Fault]:
 
 
 def configuration_file(folder: Path, name: str) -> Path:
-    """The file of the configuration `name`; ServiceError if there is none."""
+    """The file of the configuration `name`, in any case if there is none of that spelling; ServiceError without one."""
     there = configurations(folder)
-    if name in there:
-        return there[name]
+    found = there.get(name) or next((path for each, path in there.items() if each.lower() == name.lower()), None)
+    if found is not None:
+        return found
     remedy = f"Create it, or choose another with --configuration (there: {', '.join(there) or 'none'})"
     where = shown(folder / f"ServiceConfiguration.{name}.cscfg")
     raise ServiceError(Fault(where, "there is no such configuration", remedy))
@@ -119,7 +121,8 @@ def usual_configuration(folder: Path, usual: str) -> str:
 
 def load(folder: Path, name: str) -> Service:
     """The service with one configuration, or every error of the two files and the role folders at once."""
-    done = _examine(folder, {name: configuration_file(folder, name)})
+    path = configuration_file(folder, name)
+    done = _examine(folder, {each: one for each, one in configurations(folder).items() if one == path})
     if done.errors:
         raise ServiceError(*done.errors)
     return done.services[0]

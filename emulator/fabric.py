@@ -14,7 +14,7 @@ from cloudservice.files import shown, write_whole
 from cloudservice.instances import Address, Deployment
 from emulator import deployment, leftovers, process, public, readiness
 from emulator.console import Console, report
-from emulator.launch import Command, Launch, Step, plan
+from emulator.launch import Command, Launch, Step, plan, served
 from emulator.process import Process
 from emulator.run import Run
 from emulator.supervisor import Life
@@ -231,8 +231,9 @@ class Fabric:
             report(event="state", instance=member.name, state=member.life.state, why=why)
 
     def _ready_addresses(self, role: str, endpoint: str) -> Sequence[Address]:
+        by_site = endpoint in served(self._run.service.role(role))
         return [
-            self._deployed.endpoints[member.name][endpoint]
+            member.launch.site if by_site and member.launch.site else self._deployed.endpoints[member.name][endpoint]
             for member in self.members
             if member.launch.instance.role == role and member.life.state == "Ready"
         ]

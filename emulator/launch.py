@@ -87,6 +87,13 @@ def plan(run: Run, deployment: Deployment, instance: Instance) -> Launch:
     return Launch(instance, steps, program, document, path, site, mark[leftovers.MARK])
 
 
+def served(role: Role) -> list[str]:
+    """The endpoints at which a web role's first site answers: those it is bound to, or else every http endpoint."""
+    http = [endpoint.name for endpoint in role.endpoints if endpoint.protocol in {"http", "https"}]
+    bound = [name for site in role.sites[:1] for name in site.endpoints if name in http]
+    return [] if role.kind != "web" else bound or http
+
+
 def unable(run: Run) -> dict[str, str]:
     """Why workers of the run cannot be started on this system, by role."""
     return {
@@ -205,10 +212,6 @@ def _resolved(variables: tuple[Variable, ...], document: Mapping[str, Any]) -> d
 
 
 def _site_address(role: Role, deployment: Deployment, instance: Instance) -> Address | None:
-    """Where the first binding of a web role's first site listens."""
-    if role.kind != "web":
-        return None
-    bound = [name for site in role.sites[:1] for name in site.endpoints]
-    http = [endpoint.name for endpoint in role.endpoints if endpoint.protocol in {"http", "https"}]
+    """Where the site of a web role listens: the first of the endpoints at which it answers."""
     addresses = deployment.endpoints[instance.name]
-    return next((addresses[name] for name in [*bound, *http] if name in addresses), None)
+    return next((addresses[name] for name in served(role) if name in addresses), None)

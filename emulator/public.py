@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cloudservice.instances import Address
 from cloudservice.service import Endpoint, Service
-from emulator import ports
+from emulator import launch, ports
 from emulator.balancer import Balancer
 
 Ready = Callable[[str, str], Sequence[Address]]
@@ -34,6 +34,9 @@ async def open_all(
             name = f"{role.name}/{endpoint.name}"
             if endpoint.protocol == "udp":
                 say(f"{name}: udp is not balanced; use the ports of its instances (`invoke status`)")
+                continue
+            if role.kind == "web" and endpoint.protocol != "tcp" and endpoint.name not in launch.served(role):
+                say(f"{name}: only the first site of a role is served here, and it is not bound to this endpoint")
                 continue
             opened.append(await _open(name, role.name, endpoint, ready, say))
     return opened

@@ -33,8 +33,14 @@ def check(_context: Context, service: str | None = None, json: bool = False, for
 
     if format not in _FORMATS:
         raise ServiceError(Fault("--format", f"'{format}' is no format", f"Write one of {', '.join(_FORMATS)}"))
-    root = service_folder(service)
-    done = folder.check(root, datetime.now(UTC).date())
+    is_text = format == "text" and not json
+    try:
+        root = service_folder(service)
+        done = folder.check(root, datetime.now(UTC).date())
+    except ServiceError as error:
+        if is_text:
+            raise
+        root, done = Path(service or "."), folder.Examination((), error.faults)
     if json or format == "json":
         say_json(_as_json(root, done))
     elif format == "sarif":
@@ -83,14 +89,12 @@ def _as_json(root: Path, done: "Examination") -> dict[str, Any]:
             {
                 "name": role.name,
                 "kind": role.kind,
-                "folder": str(first.sources[role.name].folder),
-                "language": first.sources[role.name].language or None,
-                "requirements": (first.sources[role.name].folder / "requirements.txt").is_file(),
+                "folder": str(source.folder),
+                "language": source.language or None,
+                "requirements": (source.folder / "requirements.txt").is_file(),
             }
-            for role in (first.roles if first else ())
-        ]
-        if first
-        else [],
+            for role, source in ([(role, first.sources[role.name]) for role in first.roles] if first else [])
+        ],
         "errors": len(done.errors),
         "warnings": len(done.warnings),
         "faults": [

@@ -72,7 +72,8 @@ def service_folder(given: str | None) -> Path:
     place = Path(given).resolve()
     if not folder.definition_file(place).is_file():
         wrong = f"there is no {folder.DEFINITION} in it"
-        raise ServiceError(Fault(given, wrong, "Name a service's folder, or make one with `rolepack new-service NAME`"))
+        remedy = "Name a service's folder, or make one with `rolepack new-service NAME`"
+        raise ServiceError(Fault(given, wrong, remedy, rule="unreadable"))
     return place
 
 

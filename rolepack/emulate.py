@@ -1,10 +1,10 @@
 """invoke emulate, status, logs, stop: the service on this machine."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke import Context, Exit
 
@@ -51,6 +51,8 @@ def emulate(
     now = client.status(root)
     for name, url in now["endpoints"].items():
         say(f"{name} is at {url}")
+    for line in _not_run(now):
+        say(line)
     say(f"{counted(now['instances'], 'instance')} Ready. Next: invoke status, invoke logs, invoke stop")
 
 
@@ -77,6 +79,8 @@ def status(_context: Context, service: str | None = None, json: bool = False) ->
         rows.append((one["name"], one["state"], str(one["pid"] or ""), str(one["restarts"]), listens, reason))
     for line in _table(rows):
         say(line)
+    for line in _not_run(now):
+        say(f"  {line}")
 
 
 @command(
@@ -186,6 +190,13 @@ def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) ->
         runtimes=runtimes,
         detached=detach,
     )
+
+
+def _not_run(now: Mapping[str, Any]) -> list[str]:
+    """The startup tasks of the roles that this system cannot run, each told once."""
+    tasks = [(one["role"], task) for one in now["instances"] for task in one["tasks"]]
+    told = (f"{role}: `{task['command_line']}` is not run here" for role, task in tasks if task["state"] == "Not run")
+    return list(dict.fromkeys(told))
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:

@@ -108,6 +108,33 @@ def test_a_fault_that_was_there_does_not_hinder_a_change(service):
     assert values(place, instances=2)
 
 
+def test_a_fault_below_a_change_is_no_new_one(service):
+    place = service("pair")
+    path = place / "ServiceConfiguration.Local.cscfg"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("</S", '<Role name="z"><Instances count="1" /></Role>\n' * 2 + "</S"), encoding="utf-8"
+    )
+    edited = values(place, settings={"Title": "x"}, role="jobs", only="Local")
+    assert edited
+
+
+def test_a_setting_of_a_module_that_is_not_known_can_be_set(service):
+    place = service("rules-imports")
+    plan = changes.plan_values(place, "custom", None, {"Some.Plugin.Level": "1"}, None)
+    assert b'<Setting name="Some.Plugin.Level" value="1" />' in next(iter(plan.contents.values()))
+
+
+def test_a_configuration_that_is_a_link_stays_one(service):
+    place = service("pair")
+    path = place / "ServiceConfiguration.Local.cscfg"
+    shared = path.rename(place / "shared.cscfg")
+    path.symlink_to(shared.name)
+    changes.write(changes.plan_values(place, "web", 5, {}, "Local"))
+    assert path.is_symlink()
+    assert folder.load(place, "Local").configured["web"].instances == 5
+
+
 def test_a_removed_role_leaves_everything_else(service):
     place = service("pair")
     before = {path.name: path.read_text(encoding="utf-8") for path in place.glob("Service*")}
@@ -150,6 +177,10 @@ def test_the_commands_say_what_they_did(rolepack, service):
         (
             ["set", "jobs", "--setting", "Title"],
             "--setting: 'Title' has no value. Write it as NAME=VALUE; Title= is an empty one.",
+        ),
+        (
+            ["set", "jobs", "--setting", "T=a", "--setting", "T=b"],
+            "--setting: 'T' is given more than once. Give it one",
         ),
         (["remove-role", "x"], "ROLE: there is no role 'x'. Choose from web, jobs."),
     ],

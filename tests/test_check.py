@@ -89,3 +89,28 @@ def test_files_are_named_from_the_current_folder(rolepack, faulty):
 def test_an_unknown_format_is_refused(rolepack, service):
     message = "--format: 'xml' is no format. Write one of text, json, sarif."
     assert message in rolepack.refused("check", "--format", "xml", cwd=service("pair"))
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--format", "sarif"]])
+def test_a_program_can_read_that_there_is_no_service(words, rolepack, tmp_path):
+    done = rolepack("check", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "there is no ServiceDefinition.csdef here or in a folder above" in done.stdout
+    assert json.loads(done.stdout)
+
+
+def test_names_that_are_no_text_do_not_stop_the_report(rolepack, faulty):
+    source = faulty / "ServiceConfiguration.Local.cscfg"
+    path = faulty / "ServiceConfiguration.\udcff é.cscfg"
+    path.write_bytes(source.read_bytes())
+    log = json.loads(rolepack("check", "--format", "sarif", cwd=faulty).stdout)
+    results = log["runs"][0]["results"]
+    uris = {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in results}
+    assert "ServiceConfiguration.%FF%20%C3%A9.cscfg" in uris
+    assert "udcff" in rolepack("check", cwd=faulty).stdout
+
+
+def test_a_service_is_named_in_any_case(rolepack, service):
+    place = service("pair")
+    (place / "ServiceDefinition.csdef").rename(place / "servicedefinition.CSDEF")
+    assert rolepack("check", "--service", place.name, cwd=place.parent).returncode == 0

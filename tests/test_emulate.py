@@ -65,6 +65,27 @@ def test_status_has_what_programs_read(pair, rolepack):
     assert set(endpoint) == {"protocol", "address", "port"}
 
 
+def test_what_is_not_run_is_told(service, rolepack):
+    place = service("pair")
+    line = "jobs: `unknown.exe /quiet` is not run here\n"
+    assert line in rolepack.ok("emulate", "--role", "jobs", "--detach", cwd=place)
+    assert line in rolepack.ok("status", cwd=place)
+
+
+def test_a_site_answers_at_every_endpoint_it_is_bound_to(service, rolepack):
+    place = service("pair")
+    path = place / "ServiceDefinition.csdef"
+    text = path.read_text()
+    text = text.replace("</Bindings>", '<Binding name="b" endpointName="Other" /></Bindings>')
+    endpoint = '<InputEndpoint name="{}" protocol="http" port="{}" />'
+    others = endpoint.format("Other", 82) + endpoint.format("Idle", 83)
+    path.write_text(text.replace("</Endpoints>", f"{others}</Endpoints>", 1))
+    rolepack.ok("emulate", "--role", "web", "--detach", cwd=place)
+    endpoints = rolepack.status(place)["endpoints"]
+    assert list(endpoints) == ["web/Endpoint1", "web/Other"]
+    assert [json.loads(get(url))["colour"] for url in endpoints.values()] == ["green", "green"]
+
+
 def test_the_public_port_goes_to_each_ready_instance(pair, rolepack):
     status = rolepack.status(pair)
     url = status["endpoints"]["web/Endpoint1"]

@@ -58,3 +58,7 @@ def test_the_nearest_folder_upwards_is_found(service):
 def test_an_unknown_configuration_names_those_that_exist(service):
     with pytest.raises(ServiceError, match=r"choose another with --configuration \(there: Cloud, Local\)"):
         folder.load(service("pair"), "Test")
+
+
+def test_a_configuration_is_named_in_any_case(service):
+    assert folder.load(service("pair"), "lOCAL").configuration == "Local"

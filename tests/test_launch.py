@@ -61,6 +61,29 @@ def test_a_project_of_visual_studio_needs_no_twins(shop):
     assert worker.steps[0].command.argv[2] == "-c"
 
 
+@pytest.mark.parametrize(("project", "program"), [("", "worker.py"), ("run.py", "run.py")])
+def test_launch_worker_without_a_program_runs_that_of_the_project(project, program, shop):
+    for twin in shop.rglob("bin/*.py"):
+        twin.unlink()
+    path = shop / folder.DEFINITION
+    path.write_text(path.read_text().replace("LaunchWorker.ps1 worker.py", "LaunchWorker.ps1"))
+    startup = f"<PropertyGroup><StartupFile>{project}</StartupFile></PropertyGroup>" if project else ""
+    (shop / "roles/jobs/jobs.pyproj").write_text(f"<Project>{startup}</Project>")
+    worker = launches(run_of(shop, ("jobs",)))["jobs_IN_0"]
+    assert worker.program.argv == ("/env/jobs/bin/python", "-u", program)
+
+
+def test_a_startup_task_of_a_web_role_starts_in_bin(shop):
+    path = shop / folder.DEFINITION
+    path.write_text(
+        path.read_text().replace("ps.cmd ConfigureCloudService.ps1", "cmd /c python setup.py &gt;&gt; log.txt", 1)
+    )
+    (shop / "roles/web/bin/setup.py").touch()
+    command = launches(run_of(shop, ("web",)))["web_IN_0"].steps[0].command
+    assert command.argv == ("/env/web/bin/python", "-u", "setup.py")
+    assert command.cwd == shop / ".rolepack/emulator/roles/web_IN_0/approot/bin"
+
+
 def test_a_script_that_nobody_knows_is_not_run(shop):
     definition = shop / folder.DEFINITION
     text = definition.read_text().replace("ConfigureCloudService.ps1", "Own.ps1")

@@ -147,6 +147,35 @@ def test_a_configuration_that_is_not_xml_stops_a_new_role_before_anything_is_wri
     assert (below(shop), (shop / folder.DEFINITION).read_bytes()) == before
 
 
+def test_a_web_role_gets_a_port_that_nothing_takes(shop):
+    path = shop / folder.DEFINITION
+    ports = '<AllocatePublicPortFrom><FixedPortRange min="81" max="90" /></AllocatePublicPortFrom>'
+    endpoint = f'<InstanceInputEndpoint name="e" protocol="tcp" localPort="1">{ports}</InstanceInputEndpoint>'
+    path.write_text(path.read_text().replace("</WorkerRole>", f"<Endpoints>{endpoint}</Endpoints></WorkerRole>"))
+    scaffold.new_role(shop, "shop", "web", "3.12.10")
+    (added,) = [role for role in folder.load(shop, "Local").roles if role.name == "shop"]
+    assert added.endpoints[0].port == 91
+
+
+def test_a_role_that_is_configured_and_not_defined_is_not_made_again(shop):
+    path = folder.configuration_file(shop, "Cloud")
+    path.write_text(path.read_text().replace("</S", '  <Role name="Mail"><Instances count="3" /></Role>\n</S'))
+    before = below(shop)
+    with pytest.raises(ServiceError, match=r"Cloud.cscfg:\d+: it configures a role 'Mail' already. Remove it there"):
+        scaffold.new_role(shop, "mail", "worker", "3.12.10")
+    assert below(shop) == before
+
+
+def test_a_role_that_would_break_a_rule_is_not_made(shop):
+    path = shop / folder.DEFINITION
+    endpoints = "".join(f'<InputEndpoint name="e{n}" protocol="tcp" port="{1000 + n}" />' for n in range(24))
+    path.write_text(path.read_text().replace("</WorkerRole>", f"<Endpoints>{endpoints}</Endpoints></WorkerRole>"))
+    before = below(shop)
+    with pytest.raises(ServiceError, match="the service has 26 endpoints"):
+        scaffold.new_role(shop, "more", "web", "3.12.10")
+    assert below(shop) == before
+
+
 def test_every_configuration_gets_the_role_whatever_its_name(shop):
     west = shop / "ServiceConfiguration.Cloud.West.cscfg"
     west.write_bytes(folder.configuration_file(shop, "Cloud").read_bytes())
