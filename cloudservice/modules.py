@@ -65,5 +65,4 @@ def brought(imports: tuple[str, ...]) -> Module:
         endpoints=tuple(
             each._replace(name=prefix + each.name) for prefix, module in known for each in module.endpoints
         ),
-        withdrawn=any(module.withdrawn for _, module in known),
     )

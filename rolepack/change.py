@@ -1,6 +1,6 @@
 """invoke set, remove-role: changes of the service's files that keep every other byte."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from invoke import Context
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def set_values(
     _context: Context,
     role: str,
-    setting: list[str],
+    service: str | None = None,  # the first, so that -s means it as in every command
     instances: str | None = None,
+    setting: Sequence[str] | None = None,
     configuration: str | None = None,
-    service: str | None = None,
 ) -> None:
     """Set the instance count and the settings of a role in the configurations.
 
@@ -39,21 +39,22 @@ def set_values(
     from cloudservice.element import is_number
     from cloudservice.errors import Fault, ServiceError
 
+    given = setting or ()
     faults = []
     if instances is not None and not is_number(instances):
         faults.append(Fault("--instances", f"'{instances}' is no number", "Write a whole number of 1 or more"))
-    for each in setting:
+    for each in given:
         if "=" not in each:
             remedy = f"Write it as NAME=VALUE; {each}= is an empty one"
             faults.append(Fault("--setting", f"'{each}' has no value", remedy))
-    names = [each.partition("=")[0] for each in setting]
+    names = [each.partition("=")[0] for each in given]
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.append(Fault("--setting", f"'{name}' is given more than once", "Give it one value"))
-    if instances is None and not setting:
+    if instances is None and not given:
         faults.append(Fault("set", "there is nothing to set", "Add --instances N or --setting NAME=VALUE"))
     if faults:
         raise ServiceError(*faults)
-    values = dict(each.split("=", 1) for each in setting)
+    values = dict(each.split("=", 1) for each in given)
     count = None if instances is None else int(instances)
     plan = changes.plan_values(service_folder(service), role, count, values, configuration)
     changes.write(plan)

@@ -38,7 +38,7 @@ def package(
     """
     from cloudservice import folder
     from cloudservice.files import shown, write_whole
-    from packager import bundle, requirements, store, wheelhouse
+    from packager import adoption, bundle, requirements, store, wheelhouse
     from packager.target import parse
     from rolepack import progress
 
@@ -66,6 +66,11 @@ def package(
         return
     for name, reason in left_out.items():
         say(f"{name} is left out: {reason}.")
+    for name in wheels.roles:
+        script = adoption.foreign_script(loaded.sources[name])
+        if script is not None:
+            wrong = f"{name}: {shown(script)} is not rolepack's"
+            say(f"{wrong}: on a host it installs packages as it says, not these wheels.")
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     what = f"{', '.join(asked)} with {counted(wheels.wheels, 'wheel')} for {fitting.label}"
     say(f"Packaged {what} into {shown(path)} ({size}).")

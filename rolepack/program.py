@@ -1,5 +1,7 @@
 """The installed script `rolepack`: the same commands without a tasks.py."""
 
+import os
+import sys
 from importlib.metadata import version
 
 from invoke import Program
@@ -7,9 +9,26 @@ from invoke import Program
 from rolepack import namespace
 
 
+class _Program(Program):
+    """A program whose help is about its commands; the options of Invoke itself stay what they are."""
+
+    def print_help(self) -> None:
+        """Print what commands there are, and how to learn about one."""
+        print("Usage: rolepack COMMAND [OPTIONS]\n")
+        self.list_tasks()
+        print("Help for a command: rolepack --help COMMAND, such as rolepack --help check")
+
+
 def main() -> None:
     """Run the command line."""
-    Program(namespace=namespace, name="rolepack", binary="rolepack", version=version("rolepack")).run()
+    try:
+        try:
+            _Program(namespace=namespace, name="rolepack", binary="rolepack", version=version("rolepack")).run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has gone, and Python must not tell at its end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -141,3 +141,17 @@ def test_a_reader_that_stops_reading_is_no_error(rolepack, service):
     command = f"{rolepack.argv('logs')[0]} logs | head -n 0"
     done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+def test_the_help_of_the_program_is_about_its_commands(rolepack, tmp_path):
+    shown = rolepack.ok("--help", cwd=tmp_path)
+    assert shown.startswith("Usage: rolepack COMMAND [OPTIONS]\n\nSubcommands:\n\n  adopt ")
+    assert rolepack.ok(cwd=tmp_path) == shown
+
+
+def test_a_reader_who_goes_away_is_no_error_to_tell(rolepack, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(rolepack.argv("--help"), cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -94,7 +94,7 @@ def test_a_network(service):
     )
     network = loaded.network
     assert network.access_controls == {
-        "office": (AccessRule(100, "permit", "192.0.2.0/24", "the office"), AccessRule(200, "deny", "0.0.0.0/0", ""))
+        "office": (AccessRule(100, "permit", "192.0.2.1/24", "the office"), AccessRule(200, "deny", "0.0.0.0/0", ""))
     }
     assert network.endpoint_acls == (EndpointAcl("back", "Public", "office"),)
     assert network.dns_servers == {"inner": "10.0.0.4"}

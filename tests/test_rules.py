@@ -134,3 +134,72 @@ def test_the_platform_ends(place, today, said):
         f"ServiceDefinition.csdef:2: Azure's Cloud Services (extended support) {said} 31 March 2027. "
         "Plan where the service goes; rolepack runs and packages it as it is."
     ]
+
+
+@pytest.mark.parametrize(
+    ("today", "told"),
+    [(date(2027, 1, 11), []), (date(2027, 1, 12), ["osFamily 5 is Windows Server 2016, which ended"])],
+)
+def test_an_operating_system_has_ended_on_its_last_day(place, today, told):
+    there = place(SERVICES / "rules-web")
+    path = there / "ServiceConfiguration.Local.cscfg"
+    path.write_text(path.read_text(encoding="utf-8").replace('osFamily="7"', 'osFamily="5"'), encoding="utf-8")
+    wrong = [fault.wrong for fault in folder.check(there, today).warnings if fault.rule == "retired-os"]
+    assert [text.partition(" on ")[0] for text in wrong] == told
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("runtime.txt", "python-3.8.10"),
+        (".python-version", "3.8\n"),
+        ("bin/ConfigureCloudService.ps1", "$defaultpythonversion = '3.8.2'"),
+    ],
+)
+def test_a_python_is_named_by_files(place, name, content):
+    there = place(SERVICES / "rules-languages")
+    path = there / "roles/calc" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    wrong = [fault.wrong for fault in folder.check(there, TODAY).warnings if fault.rule == "retired-python"]
+    assert wrong == [f"role 'calc' is for Python 3.8, by its {name}; it ended on 7 October 2024"]
+
+
+def test_endpoints_of_modules_count(place):
+    there = place(SERVICES / "rules-imports")
+    path = there / folder.DEFINITION
+    text = path.read_text(encoding="utf-8")
+    endpoints = "".join(f'<InputEndpoint name="e{n}" protocol="tcp" port="{1000 + n}" />' for n in range(19))
+    path.write_text(text.replace("<Runtime>", f"<Endpoints>{endpoints}</Endpoints><Runtime>", 1), encoding="utf-8")
+    wrong = [fault.wrong for fault in folder.check(there, TODAY).errors if fault.rule == "too-many-endpoints"]
+    assert wrong == ["the service has 26 endpoints, those of imported modules counted"]
+
+
+def test_the_program_shows_the_language_before_files_that_lie_about(place):
+    there = place(SERVICES / "rules-languages")
+    for name in ("Helper.csproj", "package.json", "Tool.cs"):
+        (there / "roles/calc" / name).touch()
+    (there / "roles/calc/calc.pyproj").write_text("<Project />")
+    source = folder.check(there, TODAY).services[0].sources["calc"]
+    assert (source.language, source.project.name) == ("Python", "calc.pyproj")
+
+
+def test_a_role_name_of_a_project_counts_in_any_case(place):
+    there = place(SERVICES / "rules-studio" / "Cloud")
+    path = there / "Cloud.ccproj"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("<RoleName>ParserRole<", "<RoleName>parserrole<"), encoding="utf-8")
+    assert told(there, "project-role") == []
+
+
+def test_a_site_may_lie_in_the_repository_of_the_service(place):
+    there = place(SERVICES / "rules-studio" / "Cloud")
+    repository = there.parents[1]
+    (repository / "far" / "below").mkdir(parents=True)
+    path = there / folder.DEFINITION
+    text = path.read_text(encoding="utf-8")
+    content = '<Contents><Content destination="x"><SourceDirectory path="..\\..\\far\\below" /></Content></Contents>'
+    path.write_text(text.replace("<Runtime>", f"{content}<Runtime>", 1), encoding="utf-8")
+    assert [fault.rule for fault in folder.check(there, TODAY).errors] == ["far-directory"]
+    (repository / ".git").mkdir()
+    assert folder.check(there, TODAY).errors == ()
