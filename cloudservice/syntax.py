@@ -56,7 +56,7 @@ def trouble(error: etree.XMLSyntaxError, text: str) -> tuple[str, str]:
         return "a tag holds something that is no attribute", 'Write attributes as name="value", or remove it'
     wrong, remedy = _TROUBLES.get(error.code, (f"it is not well-formed XML: {message.partition(', line ')[0]}", ""))
     name = _QUOTED.search(message)
-    return wrong.format(next(filter(None, name.groups())) if name else ""), remedy or "Mend the XML there"
+    return wrong.replace("{}", next(filter(None, name.groups())) if name else ""), remedy or "Mend the XML there"
 
 
 def correct_lines(root: Node, text: str) -> None:

@@ -39,6 +39,10 @@ def parsed(text: str) -> document.Document:
         ("<a><!-- a </a>", "a comment is not closed. Close it with -->."),
         ("<a><![CDATA[ </a>", "a CDATA section is not closed. Close it with ]]>."),
         ("<p:a/>", "the prefix p is not declared. Declare it with xmlns on the root element, or remove it."),
+        (
+            '<a xmlns="urn:{x"/>',
+            "1: it is not well-formed XML: xmlns: 'urn:{x' is not a valid URI. Mend the XML there.",
+        ),
         ("<half", "a tag is not closed. Close it with >."),
         ("<a>]]></a>", "it is not well-formed XML: Sequence ']]>' not allowed in content. Mend the XML there."),
         ("<b/>", "1: the root element is b. It must be a; perhaps this is another file."),
