@@ -1,5 +1,6 @@
 """Command lines of a definition: split as Windows does, their files found as Windows finds them."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Files:
     """The files of a role whose folder is `root`; what is there is listed once."""
 
     root: Path
-    _listings: dict[Path, Mapping[str, str]] = field(default_factory=dict)
+    _listings: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def find(self, path: str, base: str = "") -> Path | None:
         """The file that a Windows path means in the folder `base` of the role, in any case.
@@ -46,20 +47,20 @@ class Files:
         if not parts:
             return None
         *folders, name = parts
-        place: Path | None = self.root
+        place = str(self.root)
         for folder in folders:
-            place = place and self._below(place, folder)
+            place = self._below(place, folder)
         endings = ("",) if "." in name else ("", *_ENDINGS)
-        found = (self._below(place, name + ending) for ending in endings if place)
-        return next((file for file in found if file and file.is_file()), None)
+        found = (self._below(place, name + ending) for ending in endings)
+        return next((Path(file) for file in found if os.path.isfile(file)), None)  # noqa: PTH113 - the same with less
 
-    def _below(self, folder: Path, name: str) -> Path | None:
-        """What has the name in a folder, whose names are listed once."""
+    def _below(self, folder: str, name: str) -> str:
+        """What has the name in a folder, whose names are listed once; empty if there is none, or no folder."""
         if folder not in self._listings:
             self._listings[folder] = spelling.names(folder)
         names = self._listings[folder]
         written = names.get(name) or names.get(name.lower())
-        return folder / written if written else None
+        return os.path.join(folder, written) if written else ""  # noqa: PTH118
 
 
 class Named(NamedTuple):

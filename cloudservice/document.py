@@ -75,16 +75,17 @@ class Document:
 def load(path: Path, root: str, *namespaces: str) -> Document:
     """Read and parse a file; raise ServiceError if it is not a `root` document of one of the namespaces."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a device may have no end, and a pipe no writer
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a device may have no end, and a pipe no writer
             raise _error(path, "unreadable", "it is no ordinary file", "Put a file there")
+        if found.st_size > MAX_BYTES:
+            raise _error(path, "too-large", f"the file has more than {MAX_BYTES:,} bytes", "Shorten it")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(found.st_size)
     except FileNotFoundError:
         raise _error(path, "unreadable", "there is no such file", "Create it, or name another one") from None
     except OSError as error:
         raise _error(path, "unreadable", f"it cannot be read: {error.strerror}", "Check its permissions") from None
-    if len(content) > MAX_BYTES:
-        raise _error(path, "too-large", f"the file has more than {MAX_BYTES:,} bytes", "Shorten it")
     return parse(path, content, root, *namespaces)
 
 

@@ -60,7 +60,11 @@ def physical_directory(folder: Path, written: str) -> Path:
 
 def is_near(folder: Path, place: Path) -> bool:
     """Whether a place lies in or beside the service, or in its repository."""
-    here, there = folder.resolve(), place.resolve()
+    return _is_near(folder.resolve(), place.resolve())
+
+
+def _is_near(here: Path, there: Path) -> bool:
+    """The same of paths without links."""
     if there.is_relative_to(here.parent):
         return True
     repository = next((above for above in here.parents if (above / ".git").exists()), None)
@@ -92,10 +96,10 @@ def _check_role(here: Path, read: Document, role: Role, element: Element, source
         read.fault(element, "no-program", wrong, "Add Runtime/EntryPoint/ProgramEntryPoint with its command line")
     if not source.folder.is_dir():
         _no_folder(here, read, role, element, source)
-    elif here.is_relative_to(source.folder.resolve()):
+    elif here.is_relative_to(real := source.folder.resolve()):
         wrong = f"the folder of role '{role.name}' is {shown(source.folder)}, which holds the service itself"
         read.fault(element, "far-folder", wrong, "Give the role a folder of its own")
-    elif not is_near(here, source.folder):
+    elif not _is_near(here, real):
         wrong = f"the folder of role '{role.name}' is {shown(source.folder)}, which is not in or beside the service"
         read.fault(element, "far-folder", wrong, "Move it there, and correct the project that names it")
     else:
@@ -125,7 +129,8 @@ def _web_config(here: Path, read: Document, role: Role, element: Element, source
         return []
     written = next((site.physical_directory for site in role.sites[:1]), None)
     place = source.folder if written is None else physical_directory(here, written)
-    there = [path for name in _CONFIGS if (path := spelling.find(place, name)).is_file()]
+    names_there = spelling.names(place)
+    there = [place / names_there[name] for name in _CONFIGS if name in names_there]
     if not there:
         wrong = f"the site of role '{role.name}' has no web.config in {shown(place)}"
         remedy = "Add one that names the application in WSGI_HANDLER; `rolepack adopt . --add` writes one"
@@ -186,9 +191,9 @@ def _directory(here: Path, read: Document, element: Element, attribute: str) -> 
     if not place.is_dir():
         wrong, remedy = f"{has} is no folder", "Create it, or correct the path; it is relative to the definition"
         read.fault(element, "no-directory", wrong, remedy)
-    elif here.is_relative_to(place.resolve()):
+    elif here.is_relative_to(real := place.resolve()):
         read.fault(element, "far-directory", f"{has} holds the service itself", "Name a folder of its own")
-    elif not is_near(here, place):
+    elif not _is_near(here, real):
         wrong, remedy = f"{has} is not in or beside the service", "Put its files in a folder there"
         read.fault(element, "far-directory", wrong, remedy)
     else:

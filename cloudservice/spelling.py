@@ -31,12 +31,12 @@ def find(base: Path, path: str) -> Path:
     return found
 
 
-def names(folder: Path) -> dict[str, str]:
+def names(folder: Path | str) -> dict[str, str]:
     """The names in a folder as they are written, by themselves and in lower case; none if it cannot be listed."""
     try:
-        there = sorted(os.listdir(folder), reverse=True)
+        there = sorted(os.listdir(folder), reverse=True) if folder else []
     except OSError:  # no folder, or no permission
-        return {}
+        there = []
     return {name.lower(): name for name in there} | {name: name for name in there}
 
 
