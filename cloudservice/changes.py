@@ -56,11 +56,16 @@ def with_role(entry: str) -> Change:
 
 
 def without_role(name: str) -> Change:
-    """Removes the entry of a role."""
+    """Removes the entry of a role, and any other of that name."""
 
     def change(source: Source) -> bytes | None:
+        content = None
         found = _role(source, name)
-        return source.remove(found) if found else None
+        while found is not None:
+            content = source.remove(found)
+            source = edit.parse(content)
+            found = _role(source, name)
+        return content
 
     return change
 

@@ -2,11 +2,12 @@
 
 import codecs
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from cloudservice import commandline
-from cloudservice.commandline import Files
+from cloudservice import commandline, spelling
+from cloudservice.commandline import Files, Script
 from cloudservice.document import Document
 from cloudservice.element import Element
 from cloudservice.errors import Fault, ServiceError
@@ -17,7 +18,11 @@ from cloudservice.sources import listing_of
 
 _MOST_LINES = 1000
 """Far above any real role; the files of each are looked for."""
-_SUPPORT = {"ps.cmd", "configurecloudservice.ps1", "launchworker.ps1"}
+_RUNS_ARGUMENTS = re.compile(rb"(?i)\$args|LaunchWorker\.py")
+_SUPPORT = {
+    "ps.cmd",
+    *(f"{stem}.{ending}" for stem in ("configurecloudservice", "launchworker") for ending in ("ps1", "py")),
+}
 
 
 def check(read: Document, role: Role, element: Element, source: Source) -> list[Fault]:
@@ -41,6 +46,9 @@ def check(read: Document, role: Role, element: Element, source: Source) -> list[
             break
         if line and (line, start) not in right and not read.is_hopeless and judge.is_right(where, line, start):
             right.add((line, start))
+    if base and any(start for _, start in right) and base not in spelling.names(source.folder):
+        wrong = f"the startup tasks of {element.label} start in {base}, which is not in {shown(source.folder)}"
+        read.fault(element.all("Startup", "Task")[0], "missing-file", wrong, "Create that folder")
     return faults
 
 
@@ -68,19 +76,29 @@ class _Judge:
             elif path.suffix.lower() in {".cmd", ".bat"} and _begins_with_mark(path):
                 wrong = f"{shown(path)} begins with a byte order mark, which cmd.exe takes for a part of its first line"
                 self.read.fault(where, "batch-mark", wrong, "Save it without one")
+            elif path.suffix.lower() == ".ps1" and not runs_itself(path):
+                twin = PureWindowsPath(name).with_suffix(".py")
+                if self.files.find(str(twin), start) is None:
+                    self._missing(where, str(twin), start)
         return len(self.read.faults) == before
 
     def _program(self, where: Element, line: str) -> None:
         """What Windows, or the script of Python Tools for Visual Studio, would not start."""
-        program, *arguments = commandline.words(line) or [""]
+        program = next(iter(commandline.words(line)), "")
         if not program:
             self.read.fault(where, "no-program", f"{self.its} names no program", "Write one, and its arguments")
         if program.lower().endswith(".ps1"):
             wrong = f"{self.its} starts {program}, and Windows starts no script by its name"
             remedy = f"Write powershell -ExecutionPolicy Unrestricted -File {program}"
             self.read.fault(where, "not-startable", wrong, remedy)
-        runs_worker = commandline.program_name(program) == "ps.cmd" and arguments[:1]
-        if runs_worker and arguments[0].lower() == "launchworker.ps1" and not arguments[1:]:
+        script = commandline.ps_script(line)
+        if script and commandline.program_name(script.name) == "launchworker.ps1" and not script.arguments:
+            self._worker(where, line, script)
+
+    def _worker(self, where: Element, line: str, script: Script) -> None:
+        """A LaunchWorker.ps1 that runs what it is told, and is told nothing; another one may name a program itself."""
+        path = self.files.find(script.name, script.folder)
+        if path is not None and _RUNS_ARGUMENTS.search(path.read_bytes()):
             wrong = f"{self.its} gives LaunchWorker.ps1 no program to run"
             self.read.fault(where, "no-worker-program", wrong, f"Write {line} {self.source.startup or 'worker.py'}")
 
@@ -97,6 +115,11 @@ class _Judge:
         else:
             remedy = "Add the file (is its folder git-ignored?), or correct the command line"
         self.read.fault(where, "missing-file", wrong, remedy)
+
+
+def runs_itself(script: Path) -> bool:
+    """Whether a PowerShell script does not leave its work to the Python file of its name, as those of rolepack do."""
+    return f"{script.stem}.py".lower().encode() not in script.read_bytes().lower()
 
 
 def _begins_with_mark(path: Path) -> bool:

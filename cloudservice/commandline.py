@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,23 +13,23 @@ from cloudservice import spelling
 _FIRST = re.compile(r'(?:[^"<>|&]+|"[^"]*"?)*')
 """A task's line runs in a shell: what follows a redirection or another command, outside quotes, is not of the first."""
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
+_WRAPPER = re.compile(r'(?i)(?:[^\s"]*[\\/])?(cmd|call|start)(?:\.exe)?(?=[\s/]|$)')
+_SWITCHES = re.compile(r"\s*(?:/[^\s/]*\s*)*")
+_TITLE = re.compile(r'\s*"[^"]*"')
+"""The first thing in quotes after `start` is the title of a window."""
+_MOST_WRAPPERS = 8
+_SWITCH = re.compile(r"(?i)(.+\.(?:com|exe|bat|cmd))/.*")
+"""A switch may follow a program without a blank."""
 _ROLE_ROOT, _APPROOT = "%roleroot%/", "approot"
 """Where a role's files are: the folder `approot` below its root."""
 _ENDINGS = (".com", ".exe", ".bat", ".cmd")
 """Of programs; where a name has none, Windows tries them in this order."""
-_SCRIPTS = {
-    "python": ".py",
-    "pythonw": ".py",
-    "py": ".py",
-    "node": ".js",
-    "php": ".php",
-    "java": ".jar",
-    "powershell": ".ps1",
-    "pwsh": ".ps1",
-}
-"""Interpreters, and what the files that they run end in."""
-_NO_SCRIPT = {"-c", "-m", "-e", "-r"}
-"""Options of interpreters after which there is a program of another kind; PowerShell's may hold the name of a file."""
+_SCRIPTS = {"node": ".js", "php": ".php", "java": ".jar", "powershell": ".ps1", "pwsh": ".ps1"}
+"""Interpreters besides Python, and what the files that they run end in."""
+_PYTHON = re.compile(r"pythonw?[\d.]*|pyw?")
+_NO_SCRIPT = re.compile(r"-[A-Za-z]*[cm].*|-e|-r")
+"""Options of interpreters, PowerShell apart, after which there is a program of another kind."""
+_WITH_VALUE = {"--require", "--import", "--loader"}
 
 
 @dataclass
@@ -50,8 +51,7 @@ class Files:
         place = str(self.root)
         for folder in folders:
             place = self._below(place, folder)
-        endings = ("",) if "." in name else ("", *_ENDINGS)
-        found = (self._below(place, name + ending) for ending in endings)
+        found = (self._below(place, name + ending) for ending in ("", *_ENDINGS))
         return next((Path(file) for file in found if os.path.isfile(file)), None)  # noqa: PTH113 - the same with less
 
     def _below(self, folder: str, name: str) -> str:
@@ -61,6 +61,14 @@ class Files:
         names = self._listings[folder]
         written = names.get(name) or names.get(name.lower())
         return os.path.join(folder, written) if written else ""  # noqa: PTH118
+
+
+class Script(NamedTuple):
+    """A script as a line names it, the folder below the role's in which it runs, and what it is given."""
+
+    name: str
+    folder: str
+    arguments: tuple[str, ...]
 
 
 class Named(NamedTuple):
@@ -78,15 +86,21 @@ def split(command_line: str) -> list[str]:
 
 def words(command_line: str) -> list[str]:
     """Words of the first command in a line: the program that a shell is told to start, and its arguments."""
-    first = _FIRST.match(command_line)
-    found = split(first[0]) if first else []
-    while found and program_name(found[0]) in {"cmd", "call", "start"}:
-        is_shell = program_name(found.pop(0)) == "cmd"
-        while found and (not found[0] or found[0].startswith("/")):
-            del found[0]
-        if is_shell and found and " " in found[0] and not found[0].lower().endswith(_ENDINGS):
-            return words(" ".join(found))  # what stands in quotes after /c is a line of its own
-    return found
+    line = _first(command_line)
+    for _ in range(_MOST_WRAPPERS):
+        wrapper = _WRAPPER.match(line)
+        if wrapper is None:
+            break
+        rest = line[wrapper.end() :]
+        if wrapper[1].lower() == "start":
+            title = _TITLE.match(rest)
+            rest = rest[title.end() :] if title else rest
+        switches = _SWITCHES.match(rest)
+        rest = rest[switches.end() :] if switches else rest
+        line = _first(_unquoted(rest) if wrapper[1].lower() == "cmd" else rest)
+    found = split(line)
+    switch = _SWITCH.fullmatch(found[0]) if found else None
+    return [switch[1], *found[1:]] if switch else found
 
 
 def program_name(program: str) -> str:
@@ -94,9 +108,17 @@ def program_name(program: str) -> str:
     return program.replace("\\", "/").rpartition("/")[2].lower().removesuffix(".exe")
 
 
-def folder_of(program: str, base: str = "") -> str:
-    """The folder of a program below the role's; `ps.cmd` changes into its own."""
-    return "/".join((_parts(program, base) or ())[:-1])
+def is_python(program: str) -> bool:
+    """Whether a program is a Python interpreter, by its name."""
+    return _PYTHON.fullmatch(program_name(program)) is not None
+
+
+def ps_script(command_line: str, base: str = "") -> Script | None:
+    """The script that a line has PowerShell run through the batch file ps.cmd of Python Tools; None if it has none."""
+    program, *arguments = words(command_line) or [""]
+    if program_name(program) not in {"ps", "ps.cmd"} or not arguments:
+        return None
+    return Script(arguments[0], "/".join((_parts(program, base) or ())[:-1]), tuple(arguments[1:]))
 
 
 def named_files(command_line: str, files: Files, base: str = "") -> list[Named]:
@@ -108,29 +130,65 @@ def named_files(command_line: str, files: Files, base: str = "") -> list[Named]:
     """
     program, *arguments = words(command_line) or [""]
     name = program_name(program)
-    if name in _SCRIPTS:
-        script = _script(name, arguments)
-        meant = [(script, base)] if script and _is_in_role(script) else []
+    ending = ".py" if is_python(program) else _SCRIPTS.get(name)
+    meant: list[tuple[str, str]] = []
+    if ending is not None:
+        script = _powershell(arguments) if ending == ".ps1" else _script(ending, arguments)
+        meant = [(script, base)] if script else []
     elif _is_of_role(program):
         meant = [(program, base)]
-        if name == "ps.cmd":
-            meant += [(word, folder_of(program, base)) for word in arguments[:1]]
-            meant += [(word, "") for word in arguments[1:2] if word.lower().endswith(".py")]
-    else:
-        meant = []
-    return [Named(written, start, files.find(written, start)) for written, start in meant]
+    ps = ps_script(command_line, base)
+    if ps is not None and meant:
+        meant.append((ps.name, ps.folder))
+        meant += [(word, "") for word in ps.arguments[:1] if word.lower().endswith(".py")]
+    return [Named(name, start, files.find(name, start)) for name, start in meant if _is_in_role(name)]
 
 
-def _script(interpreter: str, arguments: Iterable[str]) -> str | None:
-    """The file that an interpreter is told to run, if it can be told from other arguments by its ending."""
-    is_powershell = _SCRIPTS[interpreter] == ".ps1"
-    for argument in arguments:
-        if argument.lower() in _NO_SCRIPT and not is_powershell:
+def _first(line: str) -> str:
+    """The first command of a line, without what may stand before and around it."""
+    line = line.lstrip(" \t@")
+    is_grouped = line.startswith("(")
+    found = _FIRST.match(line.lstrip("( \t@"))
+    text = found[0] if found else ""
+    return text.rstrip(") \t") if is_grouped else text
+
+
+def _unquoted(line: str) -> str:
+    """What `cmd /c` makes of its argument: the outer quotes go, unless they hold the name of a program and no more."""
+    quotes = line.count('"')
+    if not line.startswith('"') or quotes < 2:
+        return line
+    content, _, after = line[1:].rpartition('"')
+    first = content.partition(" ")[0]
+    starts_program = first.lower().endswith(_ENDINGS) or _WRAPPER.match(content) or is_python(first)
+    is_name = content.lower().endswith(_ENDINGS) and not starts_program
+    return line if quotes == 2 and (is_name or " " not in content) else content + after
+
+
+def _script(ending: str, arguments: Sequence[str]) -> str | None:
+    """The file that an interpreter is told to run, if it can be told from its other arguments."""
+    if ending == ".jar":
+        return next((after for word, after in pairwise(arguments) if word == "-jar"), None)
+    before = ""
+    for word in arguments:
+        if _NO_SCRIPT.fullmatch(word):
             return None
-        for word in argument.removeprefix("&").split()[:1]:
-            name = word.strip("'")
-            if name.lower().endswith(_SCRIPTS[interpreter]) and not name.startswith("-"):
-                return name
+        if word.lower().endswith(ending) and not word.startswith("-") and before not in _WITH_VALUE:
+            return word
+        before = word
+    return None
+
+
+def _powershell(arguments: Sequence[str]) -> str | None:
+    """The script file that PowerShell is told to run; of a command only the first word is looked at."""
+    for word, after in zip_longest(arguments, arguments[1:], fillvalue=""):
+        option = word.lower().replace("/", "-", 1)
+        is_file, is_command = (len(option) > 1 and name.startswith(option) for name in ("-file", "-command"))
+        if not (is_file or is_command) and (option.startswith("-") or not word.lower().endswith(".ps1")):
+            continue
+        given = after if is_file or is_command else word
+        first = given if is_file else (given.lstrip("& ").split() or [""])[0].strip("'")
+        return first if first.lower().endswith(".ps1") else None
     return None
 
 

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 
-from cloudservice import modules, names
+from cloudservice import modules
 from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
 from cloudservice.document import Document
@@ -12,8 +12,6 @@ from cloudservice.element import Element
 from cloudservice.repeats import once, unique
 from cloudservice.service import Role
 
-_MOST_GUESSES = 50
-"""Faults after which it is no longer guessed what was meant, which takes time."""
 _THUMBPRINT = re.compile("[0-9A-Fa-f]{40}")
 
 
@@ -44,7 +42,7 @@ def check_pair(defined: Definition, configured: Configuration) -> None:
     missing = {role.name: role for role in defined.roles if role.name not in configured.roles and role.name not in torn}
     for name, element in configured.elements.items():
         if name not in known and name not in torn:
-            meant = names.similar(name, missing)
+            meant = read.meant(name, missing)
             missing.pop(meant or "", None)
             remedy = _instead(meant, "Remove it here, or define it")
             read.fault(element, "role-unknown", f"role '{name}' is not in the definition", remedy)
@@ -57,7 +55,7 @@ def check_pair(defined: Definition, configured: Configuration) -> None:
         if role.name in configured.roles:
             element = configured.elements[role.name]
             _public_ports(configured, role, element)
-            if role.name not in torn:
+            if role.name not in defined.document.torn:
                 _settings(configured, role, element)
                 _certificates(configured, role, element)
     _network(configured, defined, known)
@@ -104,12 +102,12 @@ def _missing(
     missing = {name: None for name in declared if name and name not in there}
     for name, element in there.items() if set(role.imports) <= modules.KNOWN.keys() else ():
         if name not in known:
-            meant = names.similar(name, missing) if len(read.faults) < _MOST_GUESSES else None
+            meant = read.meant(name, missing)
             missing.pop(meant or "", None)
             noun = element.name.lower()
             wrong = f"the definition of role '{role.name}' does not declare the {noun} '{name}'"
             read.fault(element, f"{noun}-unknown", wrong, _instead(meant, "Declare it there, or remove it here"))
-    return missing
+    return missing if role.name not in read.torn else ()
 
 
 def _instead(meant: str | None, remedy: str) -> str:
@@ -185,7 +183,7 @@ def _network(configured: Configuration, defined: Definition, endpoints: Mapping[
 
 def _known_role(read: Document, element: Element, name: str, roles: Mapping[str, object]) -> bool:
     if name and name not in roles:
-        remedy = _instead(names.similar(name, roles), "Name one of its roles")
+        remedy = _instead(read.meant(name, roles), "Name one of its roles")
         read.fault(element, "network-role", f"role '{name}' is not in the definition", remedy)
     return name in roles
 

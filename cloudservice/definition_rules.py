@@ -56,7 +56,7 @@ def _role(read: Document, role: Role, element: Element) -> None:
         _variables(read, environment)
     known = xpath.names_of(role)
     for value in element.descendants("RoleInstanceValue") if role.name not in read.torn else ():
-        unknown = xpath.missing(value.get("xpath", ""), known) if value.get("xpath") else None
+        unknown = xpath.missing(value.get("xpath", ""), known, read.meant) if value.get("xpath") else None
         if unknown:
             wrong, remedy = unknown
             variable = value.parent.label if value.parent else ""

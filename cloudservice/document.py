@@ -3,12 +3,13 @@
 import functools
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lxml import etree
 
-from cloudservice import element, encoding, rules, syntax
+from cloudservice import element, encoding, names, rules, syntax
 from cloudservice.element import Element, Node
 from cloudservice.encoding import Encoding
 from cloudservice.errors import Fault, ServiceError
@@ -16,6 +17,7 @@ from cloudservice.files import shown
 
 MAX_BYTES = 4 * 1024 * 1024
 """Far above any real definition; a file beyond it is refused before it is parsed."""
+_MOST_GUESSES = 50
 _MOST_TOLD = 1000
 """Characters of a message."""
 MOST_FAULTS = 500
@@ -44,6 +46,7 @@ class Document:
     faults: list[Fault] = field(default_factory=list)
     is_hopeless: bool = False
     torn: set[str] = field(default_factory=set)
+    guesses: int = 0
 
     @functools.cached_property
     def root(self) -> Element:
@@ -63,6 +66,11 @@ class Document:
             self.faults.append(Fault(self.where, _short(wrong), _short(remedy), place.line, rule, rules.level(rule)))
         else:
             self.give_up()
+
+    def meant(self, name: str, there: Iterable[str]) -> str | None:
+        """Which of the names there was probably meant; None if none was, or after many guesses, which take time."""
+        self.guesses += 1
+        return names.similar(name, there) if self.guesses <= _MOST_GUESSES and not self.is_hopeless else None
 
     def give_up(self) -> None:
         """Note that there is no use in telling more."""
@@ -103,6 +111,7 @@ def parse(path: Path, content: bytes, root: str, *namespaces: str) -> Document:
         line = 1 + content.count(b"\n", 0, getattr(error, "start", 0))
         wrong = f"it is not {written.codec} as its beginning says"
         raise _error(path, "encoding", wrong, "Save it as UTF-8, or declare the encoding it has", line) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # as any XML parser does; so that lines are counted alike
     if text.startswith(_MARK):
         raise _error(path, "encoding", "it begins with two byte order marks", "Save it with one, or without", 1)
     doctype = _DOCTYPE.match(text)
@@ -114,10 +123,10 @@ def parse(path: Path, content: bytes, root: str, *namespaces: str) -> Document:
         raise _error(path, "not-xml", *syntax.trouble(error, text), error.lineno or 1) from None
     if tree.getroottree().docinfo.internalDTD is not None:  # whatever the pattern did not see
         raise _doctype(path, 1)
+    syntax.correct_lines(tree, text)
     for attribute in _TOO_LONG(tree, longest=_LONGEST) if len(text) > _LONGEST else ():
         wrong = f"an attribute has more than {_LONGEST:,} characters"
         raise _error(path, "too-large", wrong, "Shorten it", attribute.getparent().sourceline)
-    syntax.correct_lines(tree, text)
     document = Document(path, tree, len(content), written)
     name = etree.QName(tree)
     if name.localname != root or (name.namespace or "") not in namespaces:

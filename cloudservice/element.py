@@ -47,11 +47,10 @@ class Element:
         text = self.attributes.get(attribute)
         return default if text is None else text.strip() in {"true", "1"}
 
-    def all(self, *path: str) -> list["Element"]:
+    def all(self, first: str, *rest: str) -> list["Element"]:
         """The elements at a path of names below this one, in document order."""
-        first, *rest = path
         found = [child for child in self.children if child.name == first]
-        for name in rest:
+        for name in rest if found else ():
             found = [child for element in found for child in element.children if child.name == name]
         return found
 

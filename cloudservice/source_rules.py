@@ -1,9 +1,10 @@
 """The rules that join a definition with the files on disk: role folders, sites, contents."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path, PureWindowsPath
 
-from cloudservice import command_rules, document, names, project, rules, sources, spelling
+from cloudservice import command_rules, document, project, rules, sources, spelling
 from cloudservice.definition import Definition, virtual_elements
 from cloudservice.document import Document
 from cloudservice.element import Element
@@ -13,6 +14,8 @@ from cloudservice.service import Role, Source
 
 _CONFIGS = ("web.config", "web.cloud.config", "web.emulator.config")
 """ConfigureCloudService.ps1 takes one of the latter two for web.config, where there is one."""
+_MOST_STRANGERS = 50
+"""References to roles that are not there of which each is told."""
 _MOST_DIRECTORIES = 1000
 """Far above any real role; each takes the system some time."""
 _OLD_CONFIG = "http://schemas.microsoft.com/.NetConfiguration/v2.0"
@@ -44,13 +47,13 @@ def _references(folder: Path, defined: Definition) -> Iterator[Fault]:
     if cloud_project is None:
         return
     roles = {role.name.lower(): role.name for role in defined.roles}
-    for one in project.references(cloud_project):
-        if one.role.lower() not in roles:
-            meant = names.similar(one.role, roles.values())
-            wrong = f"it refers to a role '{one.role}', which is not in the definition"
-            remedy = f"Write '{meant}', if that was meant; otherwise remove the reference" if meant else "Remove it"
-            level = rules.level("project-role")
-            yield Fault(shown(cloud_project), wrong, remedy, one.line, "project-role", level)
+    strangers = (one for one in project.references(cloud_project) if one.role.lower() not in roles)
+    for one in islice(strangers, _MOST_STRANGERS):
+        meant = defined.document.meant(one.role, roles.values())
+        wrong = f"it refers to a role '{one.role}', which is not in the definition"
+        remedy = f"Write '{meant}', if that was meant; otherwise remove the reference" if meant else "Remove it"
+        level = rules.level("project-role")
+        yield Fault(shown(cloud_project), wrong, remedy, one.line, "project-role", level)
 
 
 def physical_directory(folder: Path, written: str) -> Path:
@@ -131,6 +134,8 @@ def _web_config(here: Path, read: Document, role: Role, element: Element, source
     place = source.folder if written is None else physical_directory(here, written)
     names_there = spelling.names(place)
     there = [place / names_there[name] for name in _CONFIGS if name in names_there]
+    if len(there) == len(_CONFIGS):  # each of the others takes the place of web.config
+        del there[0]
     if not there:
         wrong = f"the site of role '{role.name}' has no web.config in {shown(place)}"
         remedy = "Add one that names the application in WSGI_HANDLER; `rolepack adopt . --add` writes one"
@@ -151,9 +156,12 @@ def _web_config(here: Path, read: Document, role: Role, element: Element, source
 
 
 def _names_application(config: Element) -> bool:
+    """Whether it does, or leaves it to another file or to a server that it has IIS start."""
     settings = config.all("appSettings", "add")
     named = any(each.get("key", "").upper() == _HANDLER and each.get("value") for each in settings)
-    return named or next(config.descendants("httpPlatform"), None) is not None
+    elsewhere = any(each.get("configSource") or each.get("file") for each in config.all("appSettings"))
+    servers = (next(config.descendants(name), None) for name in ("httpPlatform", "aspNetCore"))
+    return named or elsewhere or any(servers)
 
 
 def _directories(here: Path, read: Document, role: Element) -> None:

@@ -1,5 +1,6 @@
 """XML's own rules: where start tags begin, and in plain words what makes a file no XML."""
 
+import contextlib
 import re
 from xml.parsers import expat
 
@@ -9,7 +10,7 @@ from cloudservice.element import Node
 
 _MOST_LINES = 65_535
 """Lines that libxml2 counts for a node."""
-_OVER_LINES = re.compile(r"<[A-Za-z_][^<>]*\n")
+_TAG = re.compile(r"""<[^\W\d][^<>"']*+(?:(?:"[^"<]*+"|'[^'<]*+')[^<>"']*+)*+>""")
 _CONFLICT = "<" * 7
 _MISMATCH = re.compile(r"(?s).*mismatch: (\S+) line (\d+) and ([^\s,]+)")
 _UNCLOSED = re.compile(r"(?s).*in tag (\S+) line (\d+)")
@@ -61,12 +62,13 @@ def trouble(error: etree.XMLSyntaxError, text: str) -> tuple[str, str]:
 
 def correct_lines(root: Node, text: str) -> None:
     """Give each element the line where its start tag begins; libxml2 gives the one where it ends."""
-    if not _OVER_LINES.search(text):
+    if not any("\n" in tag[0] for tag in _TAG.finditer(text)):
         return
     lines: list[int] = []
     parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = lambda *_: lines.append(parser.CurrentLineNumber)
-    parser.Parse(text.encode(), True)
-    for node, line in zip(root.iter(etree.Element), lines, strict=True):
+    with contextlib.suppress(expat.ExpatError):  # it knows fewer letters than libxml2, whose lines then stay
+        parser.Parse(text.encode(), True)
+    for node, line in zip(root.iter(etree.Element), lines, strict=False):
         if line < _MOST_LINES:
             node.sourceline = line  # type: ignore[misc]  # its stubs do not know that lxml lets us

@@ -4,12 +4,11 @@ Source: Microsoft's page on the xpath values of a role configuration; there is n
 """
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from cloudservice import modules
-from cloudservice.names import similar
 from cloudservice.service import Role
 
 _INSTANCE = "/RoleEnvironment/CurrentInstance/"
@@ -44,6 +43,7 @@ _FORMS = [
 ]
 _NOUNS = {"settings": "setting", "local_resources": "local store", "endpoints": "endpoint"}
 
+Guess = Callable[[str, Iterable[str]], str | None]
 Place = tuple[str, ...]
 """The keys that lead to the value in a role environment document."""
 
@@ -82,21 +82,24 @@ def names_of(role: Role) -> Names:
     return Names(groups, modules.KNOWN.keys() >= set(role.imports))
 
 
-def missing(xpath: str, names: Names) -> tuple[str, str] | None:
-    """What is wrong with an xpath, and what to do; None if all that it names is there."""
+def missing(xpath: str, names: Names, meant: Guess) -> tuple[str, str] | None:
+    """What is wrong with an xpath, and what to do; None if all that it names is there.
+
+    `meant` guesses which of some names one that is not there stands for.
+    """
     found = place(xpath)
     if found is None:
-        meant = similar(xpath.strip(), _SIMPLE)
-        remedy = f"Write {meant}, if that was meant" if meant else f"Write one of {', '.join((*_SIMPLE, *_FORMS))}"
+        near = meant(xpath.strip(), _SIMPLE)
+        remedy = f"Write {near}, if that was meant" if near else f"Write one of {', '.join((*_SIMPLE, *_FORMS))}"
         return f"is '{xpath}', which is none of the paths there are", remedy
     if len(found) < 3:
         return None
     group, name = found[1:3]
     if name in names.groups[group] or not names.are_all:
         return None
-    meant = similar(name, names.groups[group])
+    near = meant(name, names.groups[group])
     there = ", ".join(sorted(names.groups[group])) or "none"
-    remedy = f"Write '{meant}', if that was meant" if meant else f"Name one that is: {there}"
+    remedy = f"Write '{near}', if that was meant" if near else f"Name one that is: {there}"
     return f"asks for the {_NOUNS[group]} '{name}', which is not there", remedy
 
 

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from cloudservice import commandline, xpath
-from cloudservice.commandline import Files
+from cloudservice.commandline import Files, Script
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address, Deployment, Instance, role_environment
 from cloudservice.service import Role, Task, Variable
@@ -146,9 +146,10 @@ class _Shell:
         if not program:
             return None
         files, name = Files(self.approot), program.replace("\\", "/").rpartition("/")[2]
-        if name.lower() == "ps.cmd" and arguments:
-            return self._script(files, commandline.folder_of(program, base), arguments, environ)
-        if commandline.program_name(program) in {"python", "py"}:
+        script = commandline.ps_script(command_line, base)
+        if script is not None:
+            return self._script(files, script, environ)
+        if commandline.is_python(program):
             return self._python(self.approot / base, arguments, environ, "LaunchWorker.ps1.log")
         found = files.find(program, base)
         path = str(found) if found and os.access(found, os.X_OK) else shutil.which(program)
@@ -156,25 +157,25 @@ class _Shell:
             return None
         return Command((path, *arguments), self.approot / base, environ, self.logs / f"{name}.log")
 
-    def _script(self, files: Files, folder: str, words: list[str], environ: Mapping[str, str]) -> Command | None:
+    def _script(self, files: Files, script: Script, environ: Mapping[str, str]) -> Command | None:
         """`ps.cmd SCRIPT.ps1 …`: the .py twin beside the script, else what the known scripts do.
 
         A worker that names no program runs the one that its project starts, or the one that a new project has.
         """
-        script, arguments = words[0], words[1:]
-        log = f"{script}.log"
-        twin = files.find(str(Path(script).with_suffix(".py")), folder)
+        path = PureWindowsPath(script.name)
+        log = f"{path.name}.log"
+        twin = files.find(str(path.with_suffix(".py")), script.folder) if path.name else None
         if twin:
-            return self._python(twin.parent, [str(twin), *arguments], environ, log)
-        if script.lower() == _CONFIGURES:
+            return self._python(twin.parent, [str(twin), *script.arguments], environ, log)
+        if path.name.lower() == _CONFIGURES:
             done = "print('The emulator has installed the packages.')"
             return self._python(self.approot, ["-c", done], environ, log)
-        if script.lower() == _LAUNCHES:
-            source = self.run.service.sources[self.role.name]
-            return self._python(self.approot, arguments or [source.startup or "worker.py"], environ, log)
+        if path.name.lower() == _LAUNCHES:
+            program = self.run.service.sources[self.role.name].startup or "worker.py"
+            return self._python(self.approot, script.arguments or (program,), environ, log)
         return None
 
-    def _python(self, cwd: Path, arguments: list[str], environ: Mapping[str, str], log: str) -> Command:
+    def _python(self, cwd: Path, arguments: Sequence[str], environ: Mapping[str, str], log: str) -> Command:
         argv = (str(self.run.runtimes[self.role.name].python), "-u", *arguments)
         return Command(argv, cwd, environ, self.logs / log)
 

@@ -1,12 +1,11 @@
 """Taking over a cloud service that Visual Studio made: what there is, what is missing, and how that is added."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
-from cloudservice import changes, definition, folder, source_rules, sources, spelling
+from cloudservice import changes, command_rules, commandline, definition, folder, source_rules, sources, spelling
 from cloudservice.definition import Definition
 from cloudservice.edit import Node
 from cloudservice.edit import Source as Text
@@ -19,7 +18,7 @@ from packager.scaffold import File
 _DEEP = 3
 """Folders below the one named in which a service is looked for."""
 _NOT_OURS = {"bin", "obj", "packages", "node_modules"}
-_SCRIPT = re.compile(r"(?i)([^\s\\/\"]+)\.(?:ps1|py|cmd|bat)\b")
+_SCRIPTS = {".ps1", ".py", ".cmd", ".bat"}
 _BATCH, _CONFIGURES, _LAUNCHES = "ps", "configurecloudservice", "launchworker"
 
 
@@ -73,10 +72,13 @@ def look(root: Path, python: str) -> Adoption:
             remarks.append(f"{role.name}: {shown(source.folder)} is not in or beside the service and is left alone")
             continue
         wanted = _support(role, source, python)
-        lacking = {place: content for place, content in wanted.items() if not place.exists()}
+        far = [place for place in wanted if not source_rules.is_near(root, place.parent)]
+        remarks += [f"{role.name}: {shown(place)} is not in or beside the service and is left alone" for place in far]
+        wanted = {place: content for place, content in wanted.items() if place not in far}
+        lacking = {place: content for place, content in wanted.items() if not os.path.lexists(place)}
         missing |= lacking
         listed = _unlisted(source, wanted)
-        if source.project is not None and listed:
+        if source.project is not None and listed and source_rules.is_near(root, source.project):
             entries[source.project] = changes.apply(source.project, *map(_with_content, listed))
         remarks += _remarks(role, source)
         remarks += [f"{role.name}: {text}" for text in ignored.advice(root, wanted)]
@@ -94,8 +96,7 @@ def add(adoption: Adoption) -> list[Path]:
 def foreign_script(source: Source) -> Path | None:
     """The role's ConfigureCloudService.ps1, if it is another than ours and so knows nothing of a bundle's wheels."""
     script = spelling.find(source.folder, "bin/ConfigureCloudService.ps1")
-    is_ours = not script.is_file() or b"ConfigureCloudService.py" in script.read_bytes()
-    return None if is_ours else script
+    return script if _is_foreign(script) else None
 
 
 def _below(place: Path, deep: int) -> Iterator[Path]:
@@ -110,13 +111,13 @@ def _tasks(root: Path) -> dict[Path, bytes]:
     """What makes a folder a service that Invoke knows, and keeps what is made there out of git."""
     rendered = {file.path.name: file.content for file in scaffold.render(["service"], {"name": root.name})}
     wanted = {root / name: rendered[name] for name in (".gitignore", "tasks.py")}
-    return {path: content for path, content in wanted.items() if not path.exists()}
+    return {path: content for path, content in wanted.items() if not os.path.lexists(path)}
 
 
 def _support(role: Role, source: Source, python: str) -> dict[Path, bytes]:
     """The support files that the role uses, or would if it had any tasks, by their places.
 
-    A Python twin belongs to a script of ours; beside another's, which does its work alone, there is none.
+    A Python twin belongs to a script of ours, which names it; beside another's there is none.
     """
     values = {"name": role.name, "kind": role.kind, "python": python}
     rendered = [file for file in scaffold.render(["support", role.kind], values) if _is_support(file)]
@@ -126,7 +127,7 @@ def _support(role: Role, source: Source, python: str) -> dict[Path, bytes]:
         places[file.path]: file.content
         for file in rendered
         if (file.path.name == "web.config" or file.path.stem.lower() in used)
-        and not (file.path.suffix == ".py" and places[file.path.with_suffix(".ps1")].exists())
+        and not (file.path.suffix == ".py" and _is_foreign(places[file.path.with_suffix(".ps1")]))
     }
 
 
@@ -137,7 +138,13 @@ def _used(role: Role) -> set[str]:
 
 
 def _scripts(command_line: str) -> set[str]:
-    return {match[1].lower() for match in _SCRIPT.finditer(command_line)}
+    paths = map(PureWindowsPath, commandline.words(command_line))
+    return {path.stem.lower() for path in paths if path.suffix.lower() in _SCRIPTS}
+
+
+def _is_foreign(script: Path) -> bool:
+    """Whether a script is there that does not run its Python twin, as ours do."""
+    return script.is_file() and command_rules.runs_itself(script)
 
 
 def _is_support(file: File) -> bool:
@@ -145,8 +152,10 @@ def _is_support(file: File) -> bool:
 
 
 def _remarks(role: Role, source: Source) -> Iterator[str]:
-    if not any(_scripts(task.command_line) for task in role.tasks):
-        yield f"{role.name}: no startup task runs ConfigureCloudService.ps1, so a host would not install its packages"
+    run = [script for task in role.tasks for script in _scripts(task.command_line)]
+    if _CONFIGURES not in run:
+        others = " unless another one does" if run else ""
+        yield f"{role.name}: no startup task runs ConfigureCloudService.ps1, so none installs its packages{others}"
     script = foreign_script(source)
     if script is not None:
         yield (
@@ -179,9 +188,9 @@ def _with_content(name: str) -> changes.Change:
 
 
 def _item_group(project: Node) -> Node | None:
-    """The first group of content, else of sources."""
+    """The first group of content that always counts, else of sources."""
     for name in ("Content", "Compile"):
         for group in project.named("ItemGroup"):
-            if next(group.named(name), None):
+            if next(group.named(name), None) and "Condition" not in group.attributes:
                 return group
     return None

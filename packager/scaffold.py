@@ -1,12 +1,13 @@
 """Support files and starting programs, rendered from the templates; one door writes them."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from cloudservice import changes, definition, definition_rules, folder, modules, names
+from cloudservice import changes, definition, definition_rules, folder, modules, names, source_rules
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
 from cloudservice.service import Kind
@@ -46,7 +47,7 @@ def write(root: Path, rendered: Iterable[File]) -> list[Path]:
 
 def write_files(wanted: Mapping[Path, bytes]) -> list[Path]:
     """Write new files, each whole; if any of them exists already, none is written."""
-    there = [path for path in wanted if path.exists()]
+    there = [path for path in wanted if os.path.lexists(path)]  # a link that leads nowhere is something, too
     if there:
         remedy = "Move it away, or choose another name"
         raise ServiceError(*(Fault(shown(path), "it exists already", remedy) for path in there))
@@ -73,6 +74,9 @@ def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
     port = next(port for port in range(80, 65536) if not any(ports.first <= port <= ports.last for ports in taken))
     values = {"name": name, "kind": kind, "python": python, "port": port}
     entries = {file.path.name: file.content.decode() for file in render(["entries/both", f"entries/{kind}"], values)}
+    if not source_rules.is_near(root, folder.role_folder(root, name)):
+        wrong = "it is a link to a place that is not in or beside the service"
+        raise ServiceError(Fault(shown(folder.role_folder(root, name)), wrong, "Remove it, or choose another name"))
     plan = changes.plan_addition(root, name, entries["definition.xml"], entries["configuration.xml"])
     written = write(folder.role_folder(root, name), render(["support", kind], values))
     changes.write(plan)

@@ -1,13 +1,14 @@
 """Services that Visual Studio made are taken over as they are; what they lack is added only when told to."""
 
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from cloudservice import folder, project
 from cloudservice.errors import ServiceError
-from packager import adoption, bundle, contents
+from packager import adoption, bundle, contents, ignored
 from packager.target import parse
 from packager.wheelhouse import Wheelhouse
 
@@ -85,7 +86,10 @@ def test_only_what_a_role_uses_is_missing(studio):
     edited(studio, r"bin\ps.cmd LaunchWorker.ps1 worker.py", "python worker.py")
     found = adoption.look(studio / "Cloud", "3.12.10")
     assert [path.name for path in found.missing] == [".gitignore", "tasks.py", "ps.cmd"]
-    assert not found.remarks
+    assert found.remarks == (
+        "ParserRole: no startup task runs ConfigureCloudService.ps1, so none installs its packages "
+        "unless another one does",
+    )
 
 
 def test_a_role_without_tasks_lacks_the_usual_ones(studio):
@@ -96,7 +100,7 @@ def test_a_role_without_tasks_lacks_the_usual_ones(studio):
     names = {path.name for path in found.missing}
     assert {"ps.cmd", "ConfigureCloudService.ps1", "ConfigureCloudService.py", "LaunchWorker.ps1"} <= names
     assert found.remarks == (
-        "ParserRole: no startup task runs ConfigureCloudService.ps1, so a host would not install its packages",
+        "ParserRole: no startup task runs ConfigureCloudService.ps1, so none installs its packages",
     )
 
 
@@ -121,6 +125,90 @@ def test_what_git_would_lose_is_told_until_it_is_kept(pattern, studio):
     )
     (studio / ".gitignore").write_text(f"*.user\n{pattern}\n!/ParserRole1/Bin/\n!/ParserRole1/Bin/*\n")
     assert not adoption.look(studio / "Cloud", "3.12.10").remarks
+
+
+@pytest.fixture
+def repository(studio):
+    """The service as a repository in which it has no remark of its own."""
+    subprocess.run(["git", "init", "--quiet"], cwd=studio, check=True)
+    (studio / "ParserRole1/Bin/ConfigureCloudService.ps1").write_text("ConfigureCloudService.py")
+    return studio
+
+
+@pytest.mark.parametrize(("pattern", "lost"), [("/ParserRole1/", "ParserRole1"), ("*\n!.gitignore", "ParserRole1")])
+def test_a_role_that_git_would_lose_as_a_whole_is_told(pattern, lost, repository):
+    (repository / ".gitignore").write_text(f"{pattern}\n")
+    (told,) = adoption.look(repository / "Cloud", "3.12.10").remarks
+    assert told == f"ParserRole: git would lose {lost} by .gitignore:1; remove that line, or narrow it"
+
+
+def test_what_git_keeps_already_is_not_told(repository):
+    (repository / ".gitignore").write_text("*.cmd\n*.ps1\n")
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run([*git, "add", "--force", "."], cwd=repository, check=True)
+    assert not adoption.look(repository / "Cloud", "3.12.10").remarks
+
+
+def test_an_ignore_list_of_the_user_is_countered_in_the_repository(repository, tmp_path):
+    (tmp_path / "ignore").write_text("*.cmd\n")
+    subprocess.run(["git", "config", "core.excludesFile", tmp_path / "ignore"], cwd=repository, check=True)
+    (told,) = adoption.look(repository / "Cloud", "3.12.10").remarks
+    assert told.endswith("/ignore:1; write !/ParserRole1/Bin/ and !/ParserRole1/Bin/* into .gitignore")
+
+
+def test_advice_holds_for_names_with_special_letters(repository):
+    place = repository / "a[b]"
+    (repository / "Cloud").rename(place)
+    (place / ".gitignore").write_text("tasks.py\n")
+    (told,) = ignored.advice(place, [place / "bin" / "tasks.py"])
+    assert "write !/bin/ and !/bin/* below" in told
+    (repository / ".gitignore").write_text("tasks.*\n")
+    (place / ".gitignore").unlink()
+    (told,) = ignored.advice(place, [place / "bin" / "tasks.py"])
+    assert r"write !/a\[b\]/bin/ and !/a\[b\]/bin/* below" in told
+
+
+def test_advice_is_the_same_through_a_link(repository):
+    (repository / ".gitignore").write_text("*.cmd\n")
+    link = repository.parent / "link"
+    link.symlink_to(repository)
+    (told,) = adoption.look(link / "Cloud", "3.12.10").remarks
+    assert "write !/ParserRole1/Bin/ and" in told
+
+
+def test_links_are_neither_followed_out_nor_written_over(studio, rolepack):
+    elsewhere = studio.parent / "far" / "away"
+    elsewhere.mkdir(parents=True)
+    (studio / "ParserRole1/Bin").rename(studio / "ParserRole1/old")
+    (studio / "ParserRole1/Bin").symlink_to(elsewhere)
+    told = rolepack.ok("adopt", ".", "--add", cwd=studio)
+    assert "ParserRole1/Bin/ps.cmd is not in or beside the service and is left alone" in told
+    assert not list(elsewhere.iterdir())
+    (studio / "ParserRole1/Bin").unlink()
+    (studio / "ParserRole1/old").rename(studio / "ParserRole1/Bin")
+    (studio / "ParserRole1/Bin/ps.cmd").unlink()
+    (studio / "ParserRole1/Bin/ps.cmd").symlink_to("nowhere")
+    rolepack.ok("adopt", ".", "--add", cwd=studio)
+    assert (studio / "ParserRole1/Bin/ps.cmd").is_symlink()
+
+
+def test_a_lost_twin_of_our_script_is_missing(studio):
+    adoption.add(adoption.look(studio / "Cloud", "3.12.10"))
+    script = studio / "ParserRole1/Bin/LaunchWorker.ps1"
+    script.unlink()
+    adoption.add(adoption.look(studio / "Cloud", "3.12.10"))
+    (studio / "ParserRole1/Bin/LaunchWorker.py").unlink()
+    assert [path.name for path in adoption.look(studio / "Cloud", "3.12.10").missing] == ["LaunchWorker.py"]
+    (told,) = folder.check(studio / "Cloud", date(2026, 11, 21)).errors
+    assert told.wrong.endswith("names LaunchWorker.py, which is not in ParserRole1/bin")
+
+
+def test_entries_go_to_a_group_that_always_counts(studio):
+    path = studio / "ParserRole1/ParserRole1.pyproj"
+    text = path.read_text().replace("<ItemGroup>", "<ItemGroup Condition=\"'$(Configuration)'=='Debug'\">", 1)
+    path.write_text(text.replace(r"bin\ps.cmd;", ""))
+    adoption.add(adoption.look(studio / "Cloud", "3.12.10"))
+    assert '  <ItemGroup>\n    <Content Include="Bin\\ps.cmd" />\n  </ItemGroup>\n</Project>' in path.read_text()
 
 
 def test_nothing_is_written_far_from_the_service(studio, rolepack):

@@ -147,6 +147,15 @@ def test_a_removed_role_leaves_everything_else(service):
     assert not plan.left
 
 
+def test_every_role_of_the_name_is_removed(service):
+    place = service("pair")
+    path = place / "ServiceConfiguration.Local.cscfg"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("</S", '  <Role name="jobs"><Instances count="1" /></Role>\n</S'), encoding="utf-8")
+    plan = changes.plan_removal(place, "jobs")
+    assert b"jobs" not in plan.contents[path]
+
+
 def test_what_names_a_removed_role_still_is_told(service):
     plan = changes.plan_removal(service("rules-network"), "front")
     assert sorted(fault.rule for fault in plan.left) == ["network-role", "traffic-role"]

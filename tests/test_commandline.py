@@ -39,6 +39,16 @@ def test_words(line, words):
         (r'cmd /c "my bin\start.cmd"', [r"my bin\start.cmd"]),
         (r'"bin\R&D\start.cmd" a|b', [r"bin\R&D\start.cmd", "a"]),
         ('cmd /s /c call start "" /w x.cmd', ["x.cmd"]),
+        ('cmd.exe /c "start /w Startup\\vc.exe"', [r"Startup\vc.exe"]),
+        ('cmd /c "bin\\install.cmd Startup\\vc.exe"', [r"bin\install.cmd", r"Startup\vc.exe"]),
+        ('cmd /c ""bin\\my tool.cmd" a"', [r"bin\my tool.cmd", "a"]),
+        ("cmd/c x.cmd /q", ["x.cmd", "/q"]),
+        (r"C:\Windows\System32\CMD.EXE /v:on /c x.cmd", ["x.cmd"]),
+        (r"bin\install.cmd/q", [r"bin\install.cmd"]),
+        (r"(bin\install.cmd) > log", [r"bin\install.cmd"]),
+        (r"@bin\install.cmd a", [r"bin\install.cmd", "a"]),
+        ('start "a title" /wait x.cmd', ["x.cmd"]),
+        ("startup.cmd", ["startup.cmd"]),
         ("cmd", []),
         ("> x.cmd", []),
     ],
@@ -59,6 +69,8 @@ def test_files_are_found_whatever_their_case(role):
 def test_a_program_is_found_without_its_ending(role):
     assert Files(role).find(r"bin\start") == role / "bin" / "start.cmd"
     assert Files(role).find(r"bin\st") is None
+    (role / "in.v2.cmd").touch()
+    assert Files(role).find("in.v2") == role / "in.v2.cmd"
 
 
 @pytest.mark.parametrize(
@@ -99,6 +111,12 @@ def test_nothing_outside_the_role_is_found(role, path):
         ("java -jar app.jar", {"app.jar"}),
         ("start /w install.cmd", {"install.cmd"}),
         ("gone.ps1", {"gone.ps1"}),
+        (r"powershell -Command .\x.ps1 -OutFile y.ps1", {r".\x.ps1"}),
+        ("python3.11 -B worker.py", {"worker.py"}),
+        (r"env\Scripts\python3.exe worker.py", {"worker.py"}),
+        ("node --require ./pre.js server.js", {"server.js"}),
+        (r"bin\ps LaunchWorker.ps1", {r"bin\ps", "LaunchWorker.ps1"}),
+        (r"bin\ps.cmd %SCRIPT% worker.py", {r"bin\ps.cmd", "worker.py"}),
     ],
 )
 def test_named_files_are_those_of_the_role(role, line, named):
@@ -130,6 +148,11 @@ def test_a_script_of_ps_cmd_is_beside_it_and_its_program_in_the_role(role):
         "cmd /c",
         "> x.cmd",
         "tool.exe x.py",
+        "python -mpip install gone.py",
+        "python -um http.server gone.py",
+        'java -cp "a.jar;b.jar" com.Main',
+        "powershell -Command Invoke-WebRequest http://x/y -OutFile z.ps1",
+        r"powershell -Command cd Startup; .\setup.ps1",
     ],
 )
 def test_programs_of_the_system_are_not_looked_for(role, line):

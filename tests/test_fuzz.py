@@ -200,7 +200,9 @@ def shape(content: bytes, change: Callable | None = None, role: str = "") -> lis
     space = etree.QName(root).namespace
     if change is not None:
         tags = [f"{{{space}}}{name}" for name in ("Role", "WebRole", "WorkerRole")]
-        change(next(each for each in root.iterchildren(*tags) if each.get("name") == role))
+        found = [each for each in root.iterchildren(*tags) if each.get("name") == role]
+        for each in found if change is _remove else found[:1]:
+            change(each)
     return [
         (str(node.tag), dict(node.attrib), (node.text or "").strip(), (node.tail or "").strip()) for node in root.iter()
     ]

@@ -175,6 +175,21 @@ def own_site(number: int) -> str:
     return f'<Site name="s{number}" physicalDirectory="ROLES/W"><Bindings>{binding}</Bindings></Site>'
 
 
+def six(number: int, letters: str) -> str:
+    """A name that takes long to compare."""
+    return f"{letters * 6}{number:04}"
+
+
+GUESSES = {
+    "addresses": lambda: configured(
+        "<NetworkConfiguration><AddressAssignments>"
+        + many(lambda n: f'<InstanceAddress roleName="{six(n, "abcdefghij")}"/>')
+        + "</AddressAssignments></NetworkConfiguration>"
+    ),
+    "unknown-roles": lambda: configured(
+        many(lambda n: f'<Role name="{six(n, "abcdefghij")}"><Instances count="1"/></Role>')
+    ),
+}
 INPUTS = [
     *(pytest.param("ServiceDefinition.csdef", make, id=f"definition-{name}") for name, make in DEFINITIONS.items()),
     *(
@@ -212,6 +227,14 @@ def test_it_costs_little_and_ends_in_a_message(file, make, place):
     assert seconds < SECONDS
     assert 0 < faults <= 2 * 501
     assert longest < 2_500
+
+
+@pytest.mark.parametrize("make", GUESSES.values(), ids=GUESSES)
+def test_guessing_what_was_meant_costs_little(make, place):
+    roles = "".join(f'<WorkerRole name="{six(n, "jihgfedcba")}">{PROGRAM}</WorkerRole>' for n in range(25))
+    (place / "ServiceDefinition.csdef").write_text(service(roles))
+    (place / "ServiceConfiguration.Local.cscfg").write_text(make())
+    assert measured(place)[0] < SECONDS
 
 
 @pytest.mark.parametrize("make", FILES.values(), ids=FILES)

@@ -2,6 +2,7 @@
 
 from cloudservice import folder, xpath
 from cloudservice.instances import Address, Deployment, LocalResource, instances, role_environment
+from cloudservice.names import similar
 from cloudservice.plain import from_plain, to_plain
 from cloudservice.service import RoleConfiguration, Service
 
@@ -74,11 +75,13 @@ def test_the_document_has_the_keys_that_roles_read(service):
 def test_xpaths_outside_the_documented_set_are_told(service):
     names = xpath.names_of(folder.load(service("pair"), "Local").role("jobs"))
     base = "/RoleEnvironment/CurrentInstance"
-    assert "none of the paths there are" in str(xpath.missing(f"{base}/@nope", names))
-    assert "none of the paths there are" in str(xpath.missing(f"{base}/Endpoints/Endpoint[@name='Echo']/@nope", names))
+    assert "none of the paths there are" in str(xpath.missing(f"{base}/@nope", names, similar))
+    assert "none of the paths there are" in str(
+        xpath.missing(f"{base}/Endpoints/Endpoint[@name='Echo']/@nope", names, similar)
+    )
     setting = f"{base}/ConfigurationSettings/ConfigurationSetting[@name='x']/@value"
-    assert "the setting 'x'" in str(xpath.missing(setting, names))
-    assert xpath.missing(f'{base}/LocalResources/LocalResource[@name="DiagnosticStore"]/@path', names) is None
+    assert "the setting 'x'" in str(xpath.missing(setting, names, similar))
+    assert xpath.missing(f'{base}/LocalResources/LocalResource[@name="DiagnosticStore"]/@path', names, similar) is None
 
 
 def test_a_service_survives_the_way_through_json(service):

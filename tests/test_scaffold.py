@@ -166,6 +166,14 @@ def test_a_role_that_is_configured_and_not_defined_is_not_made_again(shop):
     assert below(shop) == before
 
 
+def test_a_role_is_not_made_through_a_link_out_of_the_service(shop, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (shop / "roles" / "more").symlink_to(elsewhere)
+    with pytest.raises(ServiceError, match="roles/more: it is a link to a place that is not in or beside the service"):
+        scaffold.new_role(shop, "more", "worker", "3.12.10")
+    assert not list(elsewhere.iterdir())
+
+
 def test_a_role_that_would_break_a_rule_is_not_made(shop):
     path = shop / folder.DEFINITION
     endpoints = "".join(f'<InputEndpoint name="e{n}" protocol="tcp" port="{1000 + n}" />' for n in range(24))

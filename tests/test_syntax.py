@@ -69,5 +69,14 @@ def test_an_element_is_at_the_line_where_its_start_tag_begins():
     assert [element.line for element in read.root.all("b")] == [7, 7, 11]
 
 
+def test_what_else_there_is_does_not_move_lines():
+    read = parsed('<a>\n<b\n c="x > y"\n d=\'">\'\n/><!-- <z\n --><b/>\r<b/><![CDATA[\n<y]]></a>')
+    assert [element.line for element in read.root.all("b")] == [2, 6, 7]
+
+
+def test_letters_that_not_every_parser_knows_leave_the_lines_as_they_are():
+    assert parsed('<a\n b="1">\n<\u0221oo\n/></a>').root.children[0].name == "\u0221oo"
+
+
 def test_lines_of_carriage_returns_are_counted_as_editors_do():
     assert parsed('<a\r\n x="1"\r\n>\r\n<b\r\n/></a>').root.all("b")[0].line == 4

@@ -1,1 +1,1 @@
-rem example
+Start-Process python -ArgumentList $args
