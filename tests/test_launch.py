@@ -39,6 +39,13 @@ def shop(tmp_path):
     return tmp_path / "shop"
 
 
+def scripts_of_visual_studio(shop):
+    """Scripts that do their work themselves, without Python files."""
+    for twin in shop.rglob("bin/*.py"):
+        twin.with_suffix(".ps1").write_text("Start-Process python -ArgumentList $args")
+        twin.unlink()
+
+
 def test_powershell_scripts_run_their_python_twins(shop):
     planned = launches(run_of(shop, ("web", "jobs")))
     worker = planned["jobs_IN_0"]
@@ -53,8 +60,7 @@ def test_powershell_scripts_run_their_python_twins(shop):
 
 
 def test_a_project_of_visual_studio_needs_no_twins(shop):
-    for twin in shop.rglob("bin/*.py"):
-        twin.unlink()
+    scripts_of_visual_studio(shop)
     worker = launches(run_of(shop, ("jobs",)))["jobs_IN_0"]
     assert worker.program.argv == ("/env/jobs/bin/python", "-u", "worker.py")
     assert worker.program.cwd == shop / ".rolepack/emulator/roles/jobs_IN_0/approot"
@@ -63,8 +69,7 @@ def test_a_project_of_visual_studio_needs_no_twins(shop):
 
 @pytest.mark.parametrize(("project", "program"), [("", "worker.py"), ("run.py", "run.py")])
 def test_launch_worker_without_a_program_runs_that_of_the_project(project, program, shop):
-    for twin in shop.rglob("bin/*.py"):
-        twin.unlink()
+    scripts_of_visual_studio(shop)
     path = shop / folder.DEFINITION
     path.write_text(path.read_text().replace("LaunchWorker.ps1 worker.py", "LaunchWorker.ps1"))
     startup = f"<PropertyGroup><StartupFile>{project}</StartupFile></PropertyGroup>" if project else ""
