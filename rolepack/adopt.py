@@ -10,11 +10,9 @@ from invoke import Context
 from rolepack.command import command, counted, say
 
 if TYPE_CHECKING:
+    from cloudservice.errors import Fault
     from cloudservice.service import Role, Source
     from packager.adoption import Adoption
-
-_ADDED = {"missing-file", "not-in-project", "no-web-config"}
-"""The rules that adding mends."""
 
 
 @command(
@@ -45,7 +43,7 @@ def adopt(_context: Context, folder: str, add: bool = False) -> None:
         lists = f", and entries in {', '.join(map(shown, found.entries))}" if found.entries else ""
         say(f"Nothing was written. `rolepack adopt {shlex.quote(folder)} --add` adds {what}{lists}.")
     done = service.check(found.root, datetime.now(UTC).date())
-    left = [error for error in done.errors if add or error.rule not in _ADDED]
+    left = [error for error in done.errors if add or not _is_mended(error, found)]
     for error in left:
         say(str(error))
     if left:
@@ -57,6 +55,12 @@ def adopt(_context: Context, folder: str, add: bool = False) -> None:
             say(f"Nothing keeps {' and '.join(runs)} from running. Next: cd {place}; invoke emulate")
         else:
             say("None of its roles can run here.")
+
+
+def _is_mended(error: "Fault", found: "Adoption") -> bool:
+    """Whether adding what is missing would mend an error."""
+    is_file = error.rule == "missing-file" and any(path.name.lower() in error.wrong.lower() for path in found.missing)
+    return is_file or (error.rule == "not-in-project" and bool(found.entries))
 
 
 def _report(found: "Adoption", missing: bool) -> None:

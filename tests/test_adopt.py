@@ -250,6 +250,10 @@ def test_names_with_blanks_are_quoted(studio, rolepack):
 
 def test_what_adding_does_not_mend_is_told(studio, rolepack):
     (studio / "ParserRole1/worker.py").unlink()
+    (studio / "ParserRole1/Bin/ps.cmd").unlink()
+    proposed = rolepack.ok("adopt", ".", cwd=studio)
+    assert "names worker.py, which is not in ParserRole1" in proposed
+    assert "names bin\\ps.cmd" not in proposed
     told = rolepack.ok("adopt", ".", "--add", cwd=studio)
     assert "names worker.py, which is not in ParserRole1" in told
     assert "1 error left to mend by hand" in told
