@@ -17,7 +17,8 @@ from cloudservice.files import shown
 
 MAX_BYTES = 4 * 1024 * 1024
 """Far above any real definition; a file beyond it is refused before it is parsed."""
-_MOST_GUESSES = 50
+_MOST_GUESSES = 10
+"""Misspelt names of a file for which it is guessed what was meant, which takes time."""
 _MOST_TOLD = 1000
 """Characters of a message."""
 MOST_FAULTS = 500
