@@ -129,7 +129,7 @@ def plan_values(root: Path, role: str, instances: int | None, settings: Mapping[
             words.append(f"{instances} instance{'' if instances == 1 else 's'}")
         if changes:
             contents[path], said[path] = apply(path, *changes), tuple(words)
-    broken = [fault for path in contents for fault in _new_faults(defined, configured[path], path, contents[path])]
+    broken = _new_faults(defined, defined, {path: configured[path] for path in contents}, contents)
     if broken:
         raise ServiceError(*broken)
     return Plan(contents, said)
@@ -155,8 +155,7 @@ def plan_addition(root: Path, role: str, definition_entry: str, configuration_en
     contents |= {one: apply(one, with_role(configuration_entry)) for one in before}
     after = _definition(path, contents[path])
     faults += _beyond(_faults_of(after), _faults_of(defined))
-    for one, each in before.items():
-        faults += _beyond(_faults(after, _configuration(one, contents[one])), _faults(defined, each))
+    faults += _new_faults(defined, after, before, contents)
     if faults:
         raise ServiceError(*faults)
     return Plan(contents, dict.fromkeys(contents, (f"role {role}",)))
@@ -172,9 +171,7 @@ def plan_removal(root: Path, role: str) -> Plan:
     contents |= {one: apply(one, without_role(role)) for one, each in before.items() if role in each.roles}
     remaining = _definition(path, contents[path])
     left = _beyond(_faults_of(remaining), _faults_of(defined))
-    for one, each in before.items():
-        after = _configuration(one, contents.get(one) or one.read_bytes())
-        left += _beyond(_faults(remaining, after), _faults(defined, each))
+    left += _new_faults(defined, remaining, before, contents)
     return Plan(contents, dict.fromkeys(contents, (f"without role {role}",)), tuple(left))
 
 
@@ -200,10 +197,9 @@ def _check_settings(role: Role, settings: Mapping[str, str]) -> None:
     """The settings are declared, and their values can stand in XML; no value is ever told."""
     brought = modules.brought(role.imports)
     declared = (*role.settings, *brought.settings, *brought.optional)
-    open_ended = not set(role.imports) <= modules.KNOWN.keys()
     faults = []
     for name, value in settings.items():
-        if name not in declared and not open_ended:
+        if name not in declared and modules.are_known(role):
             remedy = f"Declare it in the definition, or choose from {', '.join(declared) or 'none'}"
             faults.append(Fault("--setting", f"role '{role.name}' does not declare the setting '{name}'", remedy))
         if not edit.is_text(value):
@@ -221,8 +217,12 @@ def _belongs(
     return path in there or not there
 
 
-def _new_faults(defined: Definition, before: Configuration, path: Path, content: bytes) -> list[Fault]:
-    return _beyond(_faults(defined, _configuration(path, content)), _faults(defined, before))
+def _new_faults(
+    defined: Definition, after: Definition, before: Mapping[Path, Configuration], contents: Mapping[Path, bytes]
+) -> list[Fault]:
+    """The errors that configurations get when they and the definition change; one without new content stays."""
+    new = ((path, _configuration(path, contents.get(path) or path.read_bytes())) for path in before)
+    return [fault for path, one in new for fault in _beyond(_faults(after, one), _faults(defined, before[path]))]
 
 
 def _definition(path: Path, content: bytes) -> Definition:

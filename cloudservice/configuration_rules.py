@@ -100,7 +100,7 @@ def _missing(
     """
     there = {element.get("name", ""): element for element in given if element.get("name")}
     missing = {name: None for name in declared if name and name not in there}
-    for name, element in there.items() if set(role.imports) <= modules.KNOWN.keys() else ():
+    for name, element in there.items() if modules.are_known(role) else ():
         if name not in known:
             meant = read.meant(name, missing)
             missing.pop(meant or "", None)
@@ -189,7 +189,7 @@ def _known_role(read: Document, element: Element, name: str, roles: Mapping[str,
 
 
 def _endpoints(role: Role) -> set[str]:
-    return {endpoint.name for endpoint in (*role.endpoints, *modules.brought(role.imports).endpoints)}
+    return {endpoint.name for endpoint in modules.endpoints_of(role)}
 
 
 def _is_subnet(text: str) -> bool:

@@ -75,7 +75,7 @@ def _count_roles(defined: Definition) -> None:
 def _count_endpoints(defined: Definition) -> None:
     """A service has 25 endpoints at most; a worker role 5 internal ones, a web role without sites 1."""
     read = defined.document
-    total = sum(len(role.endpoints) + len(modules.brought(role.imports).endpoints) for role in defined.roles)
+    total = sum(len(modules.endpoints_of(role)) for role in defined.roles)
     if total > MOST_ENDPOINTS:
         wrong = f"the service has {total} endpoints, those of imported modules counted"
         read.fault(read.root, "too-many-endpoints", wrong, f"A service has {MOST_ENDPOINTS} at most: remove some")
@@ -245,8 +245,7 @@ def _traffic_rules(defined: Definition) -> None:
 
 
 def _internal(role: Role) -> set[str]:
-    endpoints = (*role.endpoints, *modules.brought(role.imports).endpoints)
-    return {endpoint.name for endpoint in endpoints if endpoint.kind == "internal"}
+    return {endpoint.name for endpoint in modules.endpoints_of(role) if endpoint.kind == "internal"}
 
 
 def _traffic_role(read: Document, place: Element, roles: Mapping[str, object]) -> bool:

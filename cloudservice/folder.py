@@ -15,6 +15,7 @@ from cloudservice import (
     retirement,
     source_rules,
     sources,
+    spelling,
 )
 from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
@@ -58,11 +59,7 @@ def find(start: Path) -> Path:
 
 def definition_file(folder: Path) -> Path:
     """The definition of the service in `folder`, in whatever case its name is written."""
-    usual = folder / DEFINITION
-    if usual.exists() or not folder.is_dir():
-        return usual
-    same = sorted(path for path in folder.iterdir() if path.name.lower() == DEFINITION.lower())
-    return same[0] if same else usual
+    return spelling.find(folder, DEFINITION)
 
 
 def role_folder(folder: Path, role: str) -> Path:
@@ -104,10 +101,15 @@ def _twins(folder: Path) -> Iterator[Fault]:
 
 def configuration_file(folder: Path, name: str) -> Path:
     """The file of the configuration `name`, in any case if there is none of that spelling; ServiceError without one."""
+    return _configuration_of(folder, name)[1]
+
+
+def _configuration_of(folder: Path, name: str) -> tuple[str, Path]:
+    """A configuration as its name is written on disk, and its file."""
     there = configurations(folder)
-    found = there.get(name) or next((path for each, path in there.items() if each.lower() == name.lower()), None)
+    found = name if name in there else next((each for each in there if each.lower() == name.lower()), None)
     if found is not None:
-        return found
+        return found, there[found]
     remedy = f"Create it, or choose another with --configuration (there: {', '.join(there) or 'none'})"
     where = shown(folder / f"ServiceConfiguration.{name}.cscfg")
     raise ServiceError(Fault(where, "there is no such configuration", remedy))
@@ -121,8 +123,7 @@ def usual_configuration(folder: Path, usual: str) -> str:
 
 def load(folder: Path, name: str) -> Service:
     """The service with one configuration, or every error of the two files and the role folders at once."""
-    path = configuration_file(folder, name)
-    done = _examine(folder, {each: one for each, one in configurations(folder).items() if one == path})
+    done = _examine(folder, dict([_configuration_of(folder, name)]))
     if done.errors:
         raise ServiceError(*done.errors)
     return done.services[0]

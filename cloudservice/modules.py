@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cloudservice.service import Endpoint
+from cloudservice.service import Endpoint, Role
 
 
 class Module(NamedTuple):
@@ -50,6 +50,16 @@ KNOWN: Mapping[str, Module] = {
         ),
     ),
 }
+
+
+def are_known(role: Role) -> bool:
+    """Whether all that the role imports is known here, so that what is brought is all there is."""
+    return set(role.imports) <= KNOWN.keys()
+
+
+def endpoints_of(role: Role) -> tuple[Endpoint, ...]:
+    """The endpoints of the role, and those that its modules bring."""
+    return *role.endpoints, *brought(role.imports).endpoints
 
 
 @functools.lru_cache(maxsize=64)

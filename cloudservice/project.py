@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 from urllib.parse import unquote
 
 from cloudservice import document, rules, spelling
@@ -125,23 +126,31 @@ def listing(path: Path) -> Listing:
     return Listing(frozenset(paths), tuple(items))
 
 
-def property_of(path: Path, name: str) -> str:
-    """The last value of a property that a project sets without a variable in it; empty if there is none."""
+def is_python(path: Path | None) -> TypeGuard[Path]:
+    """Whether there is a project, and it is one for Python whose file is there."""
+    return path is not None and path.suffix.lower() == ".pyproj" and path.is_file()
+
+
+def startup_file(path: Path) -> str:
+    """The program that a .pyproj starts; empty if it does not say. ServiceError if it is no project."""
+    return _property(_load(path), "StartupFile")
+
+
+def interpreters(path: Path) -> list[str]:
+    """What a .pyproj says of its Python, in properties and for virtual environments; each ends in a version."""
     read = _load(path)
+    named = [_property(read, name) for name in ("InterpreterVersion", "InterpreterId")]
+    return [*named, *(_metadata(element, "Version") for element in _items(read, "Interpreter"))]
+
+
+def _property(read: Document, name: str) -> str:
+    """The last value of a property that a project sets without a variable in it; empty if there is none."""
     values = [
         (element.text or "").strip()
         for group in read.tree.iterchildren("{*}PropertyGroup")
         for element in group.iterchildren(f"{{*}}{name}")
     ]
     return next((value for value in reversed(values) if value and "$(" not in value), "")
-
-
-def interpreters(path: Path) -> list[str]:
-    """What a .pyproj says of its Python, in properties and for virtual environments; each ends in a version."""
-    if path.suffix.lower() != ".pyproj" or not path.is_file():
-        return []
-    named = [property_of(path, name) for name in ("InterpreterVersion", "InterpreterId")]
-    return [*named, *(_metadata(element, "Version") for element in _items(_load(path), "Interpreter"))]
 
 
 def _load(path: Path) -> Document:

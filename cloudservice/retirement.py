@@ -93,7 +93,7 @@ def _pythons(role: Role, source: Source) -> Iterator[tuple[tuple[int, ...], str]
     variables = [*role.environment, *(variable for task in role.tasks for variable in task.environment)]
     for match in (_IN_PATH.search(each.value or "") for each in variables if each.name.upper() == "PYTHON"):
         yield from _version(match, "variable PYTHON")
-    if source.project is not None:
+    if project.is_python(source.project):
         with contextlib.suppress(ServiceError):  # which is told as a fault of the project
             for text in project.interpreters(source.project):
                 yield from _version(_AT_END.search(text), source.project.name)

@@ -58,7 +58,12 @@ def _references(folder: Path, defined: Definition) -> Iterator[Fault]:
 
 def physical_directory(folder: Path, written: str) -> Path:
     """The folder that a physicalDirectory means, relative to the definition."""
-    return spelling.find(folder.resolve(), written.replace("\\", "/"))
+    return _place(folder.resolve(), written)
+
+
+def _place(here: Path, written: str) -> Path:
+    """The same from a folder without links."""
+    return spelling.find(here, written.replace("\\", "/"))
 
 
 def is_near(folder: Path, place: Path) -> bool:
@@ -131,7 +136,7 @@ def _web_config(here: Path, read: Document, role: Role, element: Element, source
     if role.kind != "web" or source.language != "Python":
         return []
     written = next((site.physical_directory for site in role.sites[:1]), None)
-    place = source.folder if written is None else physical_directory(here, written)
+    place = source.folder if written is None else _place(here, written)
     names_there = spelling.names(place)
     there = [place / names_there[name] for name in _CONFIGS if name in names_there]
     if len(there) == len(_CONFIGS):  # each of the others takes the place of web.config
@@ -194,7 +199,7 @@ def _directory(here: Path, read: Document, element: Element, attribute: str) -> 
     written = element.get(attribute, "")
     if attribute == "path" and ("%" in written or PureWindowsPath(written).anchor):
         return True  # known only where it is packaged
-    place = spelling.find(here, written.replace("\\", "/"))
+    place = _place(here, written)
     has = f"{element.label} has the {attribute} '{written}', which"
     if not place.is_dir():
         wrong, remedy = f"{has} is no folder", "Create it, or correct the path; it is relative to the definition"

@@ -44,7 +44,7 @@ def why_not_run(role: Role, source: Source) -> str | None:
 
 def listing_of(source: Source) -> Listing | None:
     """The files that the role's project lists, if it is a Python project that does; ServiceError if it is none."""
-    if source.project is None or source.project.suffix.lower() != ".pyproj" or not source.project.is_file():
+    if not project.is_python(source.project):
         return None
     listing = project.listing(source.project)
     return listing if listing.paths or listing.items else None
@@ -73,10 +73,9 @@ def _project(place: Path, there: Iterable[str]) -> Path | None:
 
 def _startup(found: Path | None) -> str:
     """The program that a Python project starts; empty if it cannot be read, which is told elsewhere."""
-    if found is None or found.suffix.lower() != _PYTHON or not found.is_file():
-        return ""
-    with contextlib.suppress(ServiceError):
-        return project.property_of(found, "StartupFile")
+    if project.is_python(found):
+        with contextlib.suppress(ServiceError):
+            return project.startup_file(found)
     return ""
 
 

@@ -77,9 +77,9 @@ def names_of(role: Role) -> Names:
     groups = {
         "settings": {*role.settings, *brought.settings, *brought.optional},
         "local_resources": {"DiagnosticStore", *(store.name for store in role.local_storage)},
-        "endpoints": {endpoint.name for endpoint in (*role.endpoints, *brought.endpoints)},
+        "endpoints": {endpoint.name for endpoint in modules.endpoints_of(role)},
     }
-    return Names(groups, modules.KNOWN.keys() >= set(role.imports))
+    return Names(groups, modules.are_known(role))
 
 
 def missing(xpath: str, names: Names, meant: Guess) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +13,10 @@ _SPECIAL = re.compile(r"([\[\]*?\\!#])")
 
 
 class _Line(NamedTuple):
-    """A line of an ignore list, and a path that git ignores by it."""
+    """A line of an ignore list."""
 
     source: str
     number: str
-    pattern: str
-    path: str
 
 
 def advice(folder: Path, paths: Iterable[Path]) -> list[str]:
@@ -27,28 +25,26 @@ def advice(folder: Path, paths: Iterable[Path]) -> list[str]:
     Nothing without git, outside a repository, or for what git keeps already.
     """
     top = Path(tools.git(folder, "rev-parse", "--show-toplevel").rstrip("\n") or os.devnull)
-    below = [path.resolve() for path in paths if path.resolve().is_relative_to(top)]
+    kept = [path.resolve() for path in paths if path.resolve().is_relative_to(top)]
+    above = {path: [place for place in reversed(path.parents) if place.is_relative_to(top)] for path in kept}
+    folders = {place for places in above.values() for place in places if place != top}
+    ignored = _ignored(folder, [*(f"{place}/" for place in folders), *map(str, kept)])
     told: dict[str, None] = {}
-    for path in below:
-        lines = list(_ignoring(folder, top, path))
-        lost = next((line for line in lines if Path(line.path) != path and Path(line.path) != path.parent), None)
+    for path in kept:
+        lost = next((place for place in above[path][:-1] if place in ignored), None)
+        line = ignored.get(path) or ignored.get(path.parent)
         if lost is not None:
-            place = f"git would lose {shown(Path(lost.path))}"
-            told[f"{place} by {_shown(top, lost)}; remove that line, or narrow it"] = None
-        elif lines:
-            told[_exception(top, lines[-1], path.parent)] = None
+            told[f"git would lose {shown(lost)} by {_shown(top, ignored[lost])}; remove that line, or narrow it"] = None
+        elif line is not None:
+            told[_exception(top, line, path.parent)] = None
     return list(told)
 
 
-def _ignoring(folder: Path, top: Path, path: Path) -> Iterator[_Line]:
-    """The lines that make git ignore a path or a folder that it lies in, from the top on."""
-    above = [f"{parent}/" for parent in reversed(path.parents) if parent.is_relative_to(top) and parent != top]
-    asked = "\0".join([*above, str(path)])
-    fields = tools.git(folder, "check-ignore", "--verbose", "-z", "--stdin", asked=asked).split("\0")
-    for four in zip(fields[::4], fields[1::4], fields[2::4], fields[3::4], strict=False):
-        line = _Line(*four)
-        if not line.pattern.startswith("!"):
-            yield line
+def _ignored(folder: Path, asked: Iterable[str]) -> dict[Path, _Line]:
+    """Those of the paths that git ignores, each with the line that makes it so; a folder ends in `/`."""
+    fields = tools.git(folder, "check-ignore", "--verbose", "-z", "--stdin", asked="\0".join(asked)).split("\0")
+    found = zip(fields[::4], fields[1::4], fields[2::4], fields[3::4], strict=False)
+    return {Path(path): _Line(source, line) for source, line, pattern, path in found if not pattern.startswith("!")}
 
 
 def _exception(top: Path, line: _Line, lost: Path) -> str:

@@ -69,7 +69,7 @@ def new_role(root: Path, name: str, kind: Kind, python: str) -> list[Path]:
     """
     _check_name("the role", name)
     known = definition.load(folder.definition_file(root))
-    endpoints = [each for role in known.roles for each in (*role.endpoints, *modules.brought(role.imports).endpoints)]
+    endpoints = [each for role in known.roles for each in modules.endpoints_of(role)]
     taken = [ports for each in endpoints for ports in definition_rules.public_ports(each)]
     port = next(port for port in range(80, 65536) if not any(ports.first <= port <= ports.last for ports in taken))
     values = {"name": name, "kind": kind, "python": python, "port": port}

@@ -41,8 +41,7 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
             except KeyboardInterrupt:
                 raise Exit("interrupted", code=130) from None
             except BrokenPipeError:
-                # Whoever read the output has gone: there is nobody to tell, now or when Python flushes at its end.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                silence()
                 raise Exit(code=1) from None
             except OSError as error:
                 if error.filename is None:
@@ -80,6 +79,11 @@ def service_folder(given: str | None) -> Path:
 def counted(things: Sized, noun: str) -> str:
     """How many there are, in words: `1 wheel`, `2 wheels`."""
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def silence() -> None:
+    """Print no more: whoever read the output has gone, and Python must not tell when it flushes at its end either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:

@@ -1,12 +1,12 @@
 """The installed script `rolepack`: the same commands without a tasks.py."""
 
-import os
 import sys
 from importlib.metadata import version
 
 from invoke import Program
 
 from rolepack import namespace
+from rolepack.command import silence
 
 
 class _Program(Program):
@@ -26,8 +26,8 @@ def main() -> None:
             _Program(namespace=namespace, name="rolepack", binary="rolepack", version=version("rolepack")).run()
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has gone, and Python must not tell at its end either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        silence()
         sys.exit(1)
 
 
