@@ -3,6 +3,7 @@
 import codecs
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -65,8 +66,9 @@ class _Judge:
     def is_right(self, where: Element, line: str, base: str) -> bool:
         """Whether the line of an element that starts in the folder `base` of the role is; what is wrong is noted."""
         before = len(self.read.faults)
-        self._program(where, line)
-        for name, start, path in commandline.named_files(line, self.files, base):
+        words = commandline.words(line)
+        self._program(where, line, words)
+        for name, start, path in commandline.named_files(words, self.files, base):
             if path is None:
                 self._missing(where, name, start)
             elif self.listing and not self.listing.holds(path.relative_to(self.source.folder).as_posix()):
@@ -82,16 +84,16 @@ class _Judge:
                     self._missing(where, str(twin), start)
         return len(self.read.faults) == before
 
-    def _program(self, where: Element, line: str) -> None:
+    def _program(self, where: Element, line: str, words: Sequence[str]) -> None:
         """What Windows, or the script of Python Tools for Visual Studio, would not start."""
-        program = next(iter(commandline.words(line)), "")
+        program = words[0] if words else ""
         if not program:
             self.read.fault(where, "no-program", f"{self.its} names no program", "Write one, and its arguments")
         if program.lower().endswith(".ps1"):
             wrong = f"{self.its} starts {program}, and Windows starts no script by its name"
             remedy = f"Write powershell -ExecutionPolicy Unrestricted -File {program}"
             self.read.fault(where, "not-startable", wrong, remedy)
-        script = commandline.ps_script(line)
+        script = commandline.ps_script(words)
         if script and commandline.program_name(script.name) == "launchworker.ps1" and not script.arguments:
             self._worker(where, line, script)
 

@@ -113,22 +113,22 @@ def is_python(program: str) -> bool:
     return _PYTHON.fullmatch(program_name(program)) is not None
 
 
-def ps_script(command_line: str, base: str = "") -> Script | None:
-    """The script that a line has PowerShell run through the batch file ps.cmd of Python Tools; None if it has none."""
-    program, *arguments = words(command_line) or [""]
+def ps_script(line: Sequence[str], base: str = "") -> Script | None:
+    """The script that the words of a line have PowerShell run through the batch file ps.cmd of Python Tools, if any."""
+    program, *arguments = line or [""]
     if program_name(program) not in {"ps", "ps.cmd"} or not arguments:
         return None
     return Script(arguments[0], "/".join((_parts(program, base) or ())[:-1]), tuple(arguments[1:]))
 
 
-def named_files(command_line: str, files: Files, base: str = "") -> list[Named]:
-    """The files that a task or entry point names in the role.
+def named_files(line: Sequence[str], files: Files, base: str = "") -> list[Named]:
+    """The files that the words of a task's or entry point's line name in the role.
 
     `base` is the folder below the role's in which the command starts. Programs of the system (no folder in the name,
     no batch file; an absolute path or a variable) are not looked for, nor are interpreters, which another task may
     bring. `ps.cmd SCRIPT.ps1 program.py …` starts in its own folder and runs the program from the role's.
     """
-    program, *arguments = words(command_line) or [""]
+    program, *arguments = line or [""]
     name = program_name(program)
     ending = ".py" if is_python(program) else _SCRIPTS.get(name)
     meant: list[tuple[str, str]] = []
@@ -137,7 +137,7 @@ def named_files(command_line: str, files: Files, base: str = "") -> list[Named]:
         meant = [(script, base)] if script else []
     elif _is_of_role(program):
         meant = [(program, base)]
-    ps = ps_script(command_line, base)
+    ps = ps_script(line, base)
     if ps is not None and meant:
         meant.append((ps.name, ps.folder))
         meant += [(word, "") for word in ps.arguments[:1] if word.lower().endswith(".py")]

@@ -142,11 +142,12 @@ class _Shell:
     def command(self, command_line: str, environ: Mapping[str, str]) -> Command | None:
         """The command that this system runs for a task or an entry point; None if it has no way."""
         base = "bin" if self.role.kind == "web" else ""
-        program, *arguments = commandline.words(command_line) or [""]
+        words = commandline.words(command_line)
+        program, *arguments = words or [""]
         if not program:
             return None
         files, name = Files(self.approot), program.replace("\\", "/").rpartition("/")[2]
-        script = commandline.ps_script(command_line, base)
+        script = commandline.ps_script(words, base)
         if script is not None:
             return self._script(files, script, environ)
         if commandline.is_python(program):

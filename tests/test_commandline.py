@@ -120,7 +120,7 @@ def test_nothing_outside_the_role_is_found(role, path):
     ],
 )
 def test_named_files_are_those_of_the_role(role, line, named):
-    found = commandline.named_files(line, Files(role))
+    found = commandline.named_files(commandline.words(line), Files(role))
     assert {one.name for one in found} == named
     assert all(one.path == Files(role).find(one.name, one.start) for one in found)
 
@@ -128,7 +128,8 @@ def test_named_files_are_those_of_the_role(role, line, named):
 def test_a_script_of_ps_cmd_is_beside_it_and_its_program_in_the_role(role):
     (role / "bin" / "LaunchWorker.ps1").touch()
     (role / "worker.py").touch()
-    named = commandline.named_files("ps.cmd LaunchWorker.ps1 worker.py", Files(role), "bin")
+    line = commandline.words("ps.cmd LaunchWorker.ps1 worker.py")
+    named = commandline.named_files(line, Files(role), "bin")
     assert [one.path for one in named] == [role / "bin/ps.cmd", role / "bin/LaunchWorker.ps1", role / "worker.py"]
     assert [one.start for one in named] == ["bin", "bin", ""]
 
@@ -156,4 +157,4 @@ def test_a_script_of_ps_cmd_is_beside_it_and_its_program_in_the_role(role):
     ],
 )
 def test_programs_of_the_system_are_not_looked_for(role, line):
-    assert commandline.named_files(line, Files(role)) == []
+    assert commandline.named_files(commandline.words(line), Files(role)) == []
