@@ -1,7 +1,8 @@
 """Changes of a service's files: roles, counts and settings. Every other byte of a file stays."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -28,6 +29,32 @@ _ROLES = ("WebRole", "WorkerRole", "Role")
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """The files that describe a service, as they are on disk or will be: the configurations by name."""
+
+    definition: Path
+    configurations: Mapping[str, Path]
+    contents: Mapping[Path, bytes]
+
+    def after(self, plan: "Plan") -> "Texts":
+        """The files as a plan leaves them."""
+        return replace(self, contents={**self.contents, **plan.contents})
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A role to be: its entry in the definition and, by name, in every configuration; its probe, if it has one.
+
+    Entries are given as edit.Source.append wants them.
+    """
+
+    role: str
+    definition: str
+    configurations: Mapping[str, str]
+    probe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """New contents of files, nothing written yet; for each file what changes in it, in words.
 
@@ -39,9 +66,14 @@ class Plan:
     left: tuple[Fault, ...] = ()
 
 
-def apply(path: Path, *changes: Change) -> bytes:
+def read(root: Path) -> Texts:
+    """The files of the service in a folder."""
+    path, configurations = folder.definition_file(root), folder.configurations(root)
+    return Texts(path, configurations, {one: document.read(one) for one in (path, *configurations.values())})
+
+
+def apply(path: Path, content: bytes, *changes: Change) -> bytes:
     """The content of a file after some changes, one after the other. ServiceError if it cannot be edited."""
-    content = path.read_bytes()
     try:
         for change in changes:
             content = change(edit.parse(content)) or content
@@ -50,9 +82,23 @@ def apply(path: Path, *changes: Change) -> bytes:
     return content
 
 
-def with_role(entry: str) -> Change:
-    """Adds the entry of a role, given as edit.Source.append wants it."""
-    return lambda source: source.append(source.root, entry)
+def with_element(entry: str, *parents: str, role: str | None = None) -> Change:
+    """Adds an element at the end of the root or of a role, below `parents`, which are made where they are missing."""
+
+    def change(source: Source) -> bytes | None:
+        place = source.root if role is None else _role(source, role)
+        if place is None:
+            return None
+        missing = list(parents)
+        while missing and (below := next(place.named(missing[0]), None)) is not None:
+            place = below
+            missing.pop(0)
+        fragment = entry
+        for name in reversed(missing):
+            fragment = f"<{name}>\n{textwrap.indent(fragment, '  ')}</{name}>\n"
+        return source.append(place, fragment)
+
+    return change
 
 
 def without_role(name: str) -> Change:
@@ -66,6 +112,19 @@ def without_role(name: str) -> Change:
             source = edit.parse(content)
             found = _role(source, name)
         return content
+
+    return change
+
+
+def without_probe(name: str) -> Change:
+    """Removes a probe, and the list of probes with the last of them."""
+
+    def change(source: Source) -> bytes | None:
+        for probes in source.root.named("LoadBalancerProbes"):
+            found = next(probes.named("LoadBalancerProbe", name=name), None)
+            if found is not None:
+                return source.remove(probes if len(probes.children) == 1 else found)
+        return None
 
     return change
 
@@ -97,9 +156,7 @@ def with_setting(role: str, name: str, value: str) -> Change:
         if setting is not None:
             return source.set_attribute(setting, "value", value)
         entry = f"<Setting name={quoteattr(name)} value={quoteattr(value)} />\n"
-        if settings is not None:
-            return source.append(settings, entry)
-        return source.append(found, f"<ConfigurationSettings>\n  {entry}</ConfigurationSettings>\n")
+        return with_element(entry, "ConfigurationSettings", role=role)(source)
 
     return change
 
@@ -111,7 +168,7 @@ def plan_values(root: Path, role: str, instances: int | None, settings: Mapping[
     there or if a file would break a rule that it keeps now.
     """
     defined = definition.load(folder.definition_file(root))
-    known = _known_role(defined, role)
+    known = defined.role(role)
     _check_settings(known, settings)
     paths = folder.configurations(root) if only is None else {only: folder.configuration_file(root, only)}
     configured = {path: configuration.load(path) for path in paths.values()}
@@ -128,22 +185,22 @@ def plan_values(root: Path, role: str, instances: int | None, settings: Mapping[
             changes.append(with_instances(role, instances))
             words.append(f"{instances} instance{'' if instances == 1 else 's'}")
         if changes:
-            contents[path], said[path] = apply(path, *changes), tuple(words)
+            contents[path], said[path] = apply(path, path.read_bytes(), *changes), tuple(words)
     broken = _new_faults(defined, defined, {path: configured[path] for path in contents}, contents)
     if broken:
         raise ServiceError(*broken)
     return Plan(contents, said)
 
 
-def plan_addition(root: Path, role: str, definition_entry: str, configuration_entry: str) -> Plan:
+def plan_addition(texts: Texts, addition: Addition) -> Plan:
     """Add a role to the definition and to every configuration. ServiceError if a file would break a new rule."""
-    path = folder.definition_file(root)
-    defined = definition.load(path)
+    path, role = texts.definition, addition.role
+    defined = definition.parse(path, texts.contents[path])
     there = {one.name.lower(): one.name for one in defined.roles}
     if role.lower() in there:
         wrong = f"there is a role '{there[role.lower()]}' already"
         raise ServiceError(Fault(shown(path), wrong, "Choose another name"))
-    before = {one: configuration.load(one) for one in folder.configurations(root).values()}
+    before = {one: configuration.parse(one, texts.contents[one]) for one in texts.configurations.values()}
     remedy = "Remove it there, or choose another name"
     faults = [
         Fault(shown(one), f"it configures a role '{name}' already", remedy, each.line)
@@ -151,9 +208,12 @@ def plan_addition(root: Path, role: str, definition_entry: str, configuration_en
         for name, each in configured.elements.items()
         if name.lower() == role.lower()
     ]
-    contents = {path: apply(path, with_role(definition_entry))}
-    contents |= {one: apply(one, with_role(configuration_entry)) for one in before}
-    after = _definition(path, contents[path])
+    changes = [with_element(addition.probe, "LoadBalancerProbes")] if addition.probe else []
+    changes.append(with_element(addition.definition))
+    contents = {path: apply(path, texts.contents[path], *changes)}
+    for name, one in texts.configurations.items():
+        contents[one] = apply(one, texts.contents[one], with_element(addition.configurations[name]))
+    after = definition.parse(path, contents[path])
     faults += _beyond(_faults_of(after), _faults_of(defined))
     faults += _new_faults(defined, after, before, contents)
     if faults:
@@ -161,18 +221,43 @@ def plan_addition(root: Path, role: str, definition_entry: str, configuration_en
     return Plan(contents, dict.fromkeys(contents, (f"role {role}",)))
 
 
+def plan_elements(texts: Texts, role: str, entries: Sequence[tuple[str, tuple[str, ...]]]) -> Plan:
+    """Add elements to a role of the definition, each with the names of those that hold it.
+
+    ServiceError if that would break a new rule.
+    """
+    path = texts.definition
+    defined = definition.parse(path, texts.contents[path])
+    changes = (with_element(entry, *parents, role=role) for entry, parents in entries)
+    contents = {path: apply(path, texts.contents[path], *changes)} if entries else {}
+    faults = _beyond(_faults_of(definition.parse(path, contents[path])), _faults_of(defined)) if entries else []
+    if faults:
+        raise ServiceError(*faults)
+    return Plan(contents, {})
+
+
 def plan_removal(root: Path, role: str) -> Plan:
-    """Remove a role from the definition and from every configuration; what names it still is in `left`."""
+    """Remove a role from the definition and from every configuration, and the probes that no other role uses.
+
+    What names it still is in `left`.
+    """
     path = folder.definition_file(root)
     defined = definition.load(path)
-    _known_role(defined, role)
+    known = defined.role(role)
     before = {one: configuration.load(one) for one in folder.configurations(root).values()}
-    contents = {path: apply(path, without_role(role))}
-    contents |= {one: apply(one, without_role(role)) for one, each in before.items() if role in each.roles}
-    remaining = _definition(path, contents[path])
+    others = {endpoint.probe for one in defined.roles if one is not known for endpoint in one.endpoints}
+    own = {endpoint.probe for endpoint in known.endpoints} - others
+    probes = [probe.name for probe in defined.probes if probe.name in own]
+    changes = [without_role(role), *map(without_probe, probes)]
+    contents = {path: apply(path, path.read_bytes(), *changes)}
+    having = [one for one, each in before.items() if role in each.roles]
+    contents |= {one: apply(one, one.read_bytes(), without_role(role)) for one in having}
+    words = f"without role {role}"
+    said = {path: (words, *(f"probe {name}" for name in probes)), **dict.fromkeys(having, (words,))}
+    remaining = definition.parse(path, contents[path])
     left = _beyond(_faults_of(remaining), _faults_of(defined))
     left += _new_faults(defined, remaining, before, contents)
-    return Plan(contents, dict.fromkeys(contents, (f"without role {role}",)), tuple(left))
+    return Plan(contents, said, tuple(left))
 
 
 def write(plan: Plan) -> None:
@@ -183,14 +268,6 @@ def write(plan: Plan) -> None:
 
 def _role(source: Source, name: str) -> Node | None:
     return next(source.root.named(*_ROLES, name=name), None)
-
-
-def _known_role(defined: Definition, name: str) -> Role:
-    for role in defined.roles:
-        if role.name == name:
-            return role
-    there = ", ".join(role.name for role in defined.roles) or "none"
-    raise ServiceError(Fault("ROLE", f"there is no role '{name}'", f"Choose from {there}"))
 
 
 def _check_settings(role: Role, settings: Mapping[str, str]) -> None:
@@ -221,16 +298,8 @@ def _new_faults(
     defined: Definition, after: Definition, before: Mapping[Path, Configuration], contents: Mapping[Path, bytes]
 ) -> list[Fault]:
     """The errors that configurations get when they and the definition change; one without new content stays."""
-    new = ((path, _configuration(path, contents.get(path) or path.read_bytes())) for path in before)
+    new = ((path, configuration.parse(path, contents.get(path) or path.read_bytes())) for path in before)
     return [fault for path, one in new for fault in _beyond(_faults(after, one), _faults(defined, before[path]))]
-
-
-def _definition(path: Path, content: bytes) -> Definition:
-    return definition.of(document.parse(path, content, definition.ROOT, definition.NAMESPACE))
-
-
-def _configuration(path: Path, content: bytes) -> Configuration:
-    return configuration.of(document.parse(path, content, configuration.ROOT, configuration.NAMESPACE))
 
 
 def _faults_of(defined: Definition) -> list[Fault]:

@@ -26,11 +26,12 @@ class Configuration(NamedTuple):
 
 def load(path: Path) -> Configuration:
     """Read a configuration; a file that is none raises ServiceError, other faults are noted in its document."""
-    return of(document.load(path, ROOT, NAMESPACE))
+    return parse(path, document.read(path))
 
 
-def of(read: Document) -> Configuration:
-    """The configuration in a parsed document, which is checked against the schema."""
+def parse(path: Path, content: bytes) -> Configuration:
+    """Read the content of a configuration, which is checked against the schema; otherwise as `load`."""
+    read = document.parse(path, content, ROOT, NAMESPACE)
     schema.validate(read)
     root = read.root
     elements: dict[str, Element] = {}

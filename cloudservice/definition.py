@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cloudservice import document, schema
 from cloudservice.document import Document
 from cloudservice.element import Element
+from cloudservice.errors import Fault, ServiceError
 from cloudservice.service import (
     Assembly,
     Binding,
@@ -54,14 +55,23 @@ class Definition(NamedTuple):
     probes: tuple[Probe, ...]
     traffic_rules: tuple[TrafficRule, ...]
 
+    def role(self, name: str) -> Role:
+        """The role of that name; ServiceError if there is none."""
+        for role in self.roles:
+            if role.name == name:
+                return role
+        there = ", ".join(role.name for role in self.roles) or "none"
+        raise ServiceError(Fault("ROLE", f"there is no role '{name}'", f"Choose from {there}"))
+
 
 def load(path: Path) -> Definition:
     """Read a definition; a file that is no definition raises ServiceError, other faults are noted in its document."""
-    return of(document.load(path, ROOT, NAMESPACE))
+    return parse(path, document.read(path))
 
 
-def of(read: Document) -> Definition:
-    """The definition in a parsed document, which is checked against the schema."""
+def parse(path: Path, content: bytes) -> Definition:
+    """Read the content of a definition, which is checked against the schema; otherwise as `load`."""
+    read = document.parse(path, content, ROOT, NAMESPACE)
     schema.validate(read)
     root = read.root
     named: dict[str, Element] = {}

@@ -83,6 +83,11 @@ class Document:
 
 def load(path: Path, root: str, *namespaces: str) -> Document:
     """Read and parse a file; raise ServiceError if it is not a `root` document of one of the namespaces."""
+    return parse(path, read(path), root, *namespaces)
+
+
+def read(path: Path) -> bytes:
+    """The content of a file; ServiceError if there is none, or one that no definition could have."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # a device may have no end, and a pipe no writer
@@ -90,12 +95,11 @@ def load(path: Path, root: str, *namespaces: str) -> Document:
         if found.st_size > MAX_BYTES:
             raise _error(path, "too-large", f"the file has more than {MAX_BYTES:,} bytes", "Shorten it")
         with path.open("rb") as file:
-            content = file.read(found.st_size)
+            return file.read(found.st_size)
     except FileNotFoundError:
         raise _error(path, "unreadable", "there is no such file", "Create it, or name another one") from None
     except OSError as error:
         raise _error(path, "unreadable", f"it cannot be read: {error.strerror}", "Check its permissions") from None
-    return parse(path, content, root, *namespaces)
 
 
 def parse(path: Path, content: bytes, root: str, *namespaces: str) -> Document:

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -42,6 +43,22 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write text (as UTF-8, line ends as given) or bytes to `path`, replacing what was there."""
     with whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder under a temporary name beside `path`; on success it takes the name, on any error it is gone.
+
+    OSError if there is such a folder by then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield part
+        part.chmod(0o777 & ~_UMASK)
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def shown(path: Path) -> str:

@@ -83,10 +83,16 @@ def configurations(folder: Path) -> dict[str, Path]:
 
 
 def _configuration_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for name in sorted(name for name in os.listdir(folder) if name.lower().endswith(".cscfg")):
-        match = _CONFIGURATION.fullmatch(name)
-        if match:
-            yield match[1] or UNNAMED, folder / name
+    for file_name in sorted(name for name in os.listdir(folder) if name.lower().endswith(".cscfg")):
+        name = configuration_name(file_name)
+        if name is not None:
+            yield name, folder / file_name
+
+
+def configuration_name(file_name: str) -> str | None:
+    """The name of the configuration that a file holds, by the file's own; None if it holds none."""
+    match = _CONFIGURATION.fullmatch(file_name)
+    return (match[1] or UNNAMED) if match else None
 
 
 def _twins(folder: Path) -> Iterator[Fault]:

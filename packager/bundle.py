@@ -9,6 +9,7 @@ import hashlib
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 from xml.etree import ElementTree
@@ -18,7 +19,7 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole
 from cloudservice.project import Listing
 from cloudservice.service import Role, Service, Source
-from packager import contents
+from packager import contents, interpreter
 from packager.progress import Report
 from packager.wheelhouse import Wheelhouse
 
@@ -57,8 +58,11 @@ class Bundle:
         return sum(part.size for part in self.parts.values())
 
 
-def plan(root: Path, service: Service, wheelhouse: Wheelhouse) -> Bundle:
-    """Hash everything that belongs to the service in folder `root`; nothing is written."""
+def plan(root: Path, service: Service, wheelhouse: Wheelhouse, python: Path | None = None) -> Bundle:
+    """Hash everything that belongs to the service in folder `root`; nothing is written.
+
+    `python` is a Python package for hosts that have none, which each role in Python gets.
+    """
     definition = folder.definition_file(root).read_bytes()
     first = _part(definition, f"ServiceDefinition/{folder.DEFINITION}")
     parts = {first.name: first}
@@ -72,7 +76,8 @@ def plan(root: Path, service: Service, wheelhouse: Wheelhouse) -> Bundle:
     for role in (role for role in service.roles if role.name not in reasons):
         layout = layouts.setdefault(f"Roles/{role.name}", {})
         try:
-            for path, part in _role_files(root, role, service.sources[role.name], wheelhouse):
+            source = service.sources[role.name]
+            for path, part in chain(_role_files(root, role, source, wheelhouse), _python_files(source, python)):
                 parts.setdefault(part.name, part)
                 layout["\\" + str(path).replace("/", "\\")] = part.name
         except ServiceError as error:
@@ -125,6 +130,17 @@ def _role_files(root: Path, role: Role, source: Source, wheelhouse: Wheelhouse) 
             yield approot / WHEELHOUSE / wheel.path.name, part
 
 
+def _python_files(source: Source, python: Path | None) -> Iterable[tuple[PurePosixPath, Part]]:
+    """The Python package of a role, where ConfigureCloudService.ps1 looks for it."""
+    if python is None or source.language != "Python":
+        return
+    there = [path for path in (source.folder / "bin").glob("*") if interpreter.is_package_name(path.name)]
+    if there:
+        wrong = "the bundle is to bring another Python package"
+        raise ServiceError(*(Fault(shown(path), wrong, "Remove it, or leave --with-python out") for path in there))
+    yield PurePosixPath("approot", "bin", f"python{python.suffix.lower()}"), _file_part(python, compressed=True)
+
+
 def _check_own_names(role: Path) -> None:
     """What the bundle adds to a role's folder must not be there, in any case."""
     taken = [path for path in sorted(role.iterdir()) if path.name.lower() in {WHEELHOUSE, LOCK}]
@@ -137,9 +153,13 @@ def _folder_files(
     place: PurePosixPath, root: Path, listing: Listing | None = None
 ) -> Iterable[tuple[PurePosixPath, Part]]:
     for name, path in contents.files(root, listing):
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        yield place / name, Part(_content_name(sha256), path, sha256, path.stat().st_size)
+        yield place / name, _file_part(path)
+
+
+def _file_part(path: Path, *, compressed: bool = False) -> Part:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Part(_content_name(sha256), path, sha256, path.stat().st_size, compressed)
 
 
 def _part(content: bytes, name: str | None = None) -> Part:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ import uv
 
 from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import shown
+from cloudservice.files import shown, whole_folder
 from packager import index, requirements
 from packager.progress import Report
+from packager.requirements import Asked
 from packager.resolve import pinned, resolve, resolve_here
 from packager.target import Target
 from packager.tools import ToolError, run
@@ -99,7 +99,7 @@ def _make(final: Path, asked_by: Path, target: Target, report: Report) -> None:
 
 def _install(place: Path, asked_by: Path, target: Target, environ: Mapping[str, str]) -> list[str]:
     """Install what the target would get, and tell which versions had to differ."""
-    pins = resolve(asked_by, target, environ)
+    pins = resolve(Asked(asked_by), target, environ)
     try:
         here = resolve_here(asked_by, _python(place), pinned(pins), environ)
     except ServiceError:  # a version of the target may not exist for this machine
@@ -125,18 +125,13 @@ def _uv(words: Sequence[str | Path], asked_by: Path, environ: Mapping[str, str])
 
 @contextmanager
 def _part_folder(final: Path) -> Iterator[Path]:
-    """A folder under a temporary name that gets its final name when the block succeeds, and is gone otherwise."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+    """A folder that appears whole; one that another process has made by then is as good."""
     try:
-        yield part
-        try:
-            part.rename(final)
-        except OSError:
-            if not final.is_dir():  # otherwise another process was first, and its folder is as good
-                raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        with whole_folder(final) as part:
+            yield part
+    except OSError:
+        if not final.is_dir():
+            raise
 
 
 def _fingerprint(files: Sequence[Path], words: Sequence[str]) -> str:

@@ -1,20 +1,43 @@
 """requirements.txt: which line asked for a package, so that a refusal can name it."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from cloudservice.errors import Fault
 from cloudservice.files import shown
+from cloudservice.service import Role, Source
+from packager.target import Target
 
 FILE = "requirements.txt"
+_BRIDGE = "wfastcgi"
+_ADDED = f"{_BRIDGE}>=3,<4"
+"""What lies between IIS and a WSGI application; ConfigureCloudService looks for it among the role's packages."""
 _INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)")
 _UNREACHABLE = re.compile(r"Failed to fetch|error sending request|dns error|network was disabled|client error", re.I)
 _NOT_FOUND = re.compile(r"Because (\S+) was not found in the (?:package registry|cache)")
 _UNAUTHORISED = re.compile(r"\b(401|403)\b (?:Unauthorized|Forbidden)")
 _UNREADABLE = re.compile(r"Couldn't parse requirement in `[^`]*` at position (\d+)\s*(?:cause: |: )?(.*)")
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a role needs: the lines of its requirements file, which need not exist, and some that are added."""
+
+    path: Path
+    added: tuple[str, ...] = ()
+
+
+def of(role: Role, source: Source, target: Target) -> Asked | None:
+    """What a role needs on the target; None if that is nothing."""
+    path = source.folder / FILE
+    named = {str(canonicalize_name(name)) for file in files(path) for name in _names(file)}
+    is_bridged = role.kind == "web" and source.language == "Python" and target.is_windows
+    added = is_bridged and _BRIDGE not in named
+    return Asked(path, (_ADDED,) if added else ()) if added or path.is_file() else None
 
 
 def fault(path: Path, package: str | None, wrong: str, remedy: str) -> Fault:

@@ -21,6 +21,7 @@ from packaging.pylock import (
 
 from cloudservice.errors import Fault, ServiceError
 from packager import requirements
+from packager.requirements import Asked
 from packager.target import Target
 from packager.tools import ToolError, run
 
@@ -41,11 +42,12 @@ class Pin:
         return self.filename.endswith(".whl")
 
 
-def resolve(path: Path, target: Target, environ: Mapping[str, str]) -> tuple[Pin, ...]:
-    """The files that `path` asks for on the target, by name; every package that cannot be had is a fault."""
+def resolve(asked: Asked, target: Target, environ: Mapping[str, str]) -> tuple[Pin, ...]:
+    """The files that are asked for on the target, by name; every package that cannot be had is a fault."""
+    path = asked.path
     # Without --python uv would look for an interpreter of the target's version.
     options = [*target.uv_options(), "--python", sys.executable, "--format", "pylock.toml", "--no-header", "--quiet"]
-    printed = compile_requirements(path, options, environ)
+    printed = compile_requirements(asked, options, environ)
     lock = Pylock.from_dict(tomllib.loads(printed))
     faults: list[Fault] = []
     try:
@@ -59,13 +61,18 @@ def resolve(path: Path, target: Target, environ: Mapping[str, str]) -> tuple[Pin
     return tuple(sorted(pins, key=lambda pin: pin.name))
 
 
-def compile_requirements(path: Path, options: Sequence[str], environ: Mapping[str, str]) -> str:
-    """What `uv pip compile` prints for a requirements file; its refusal becomes a fault of that file."""
-    try:
-        # Paths in the file are relative to it, not to where the user stands.
-        return run([uv.find_uv_bin(), "pip", "compile", path.name, *options], environ, path.parent)
-    except ToolError as error:
-        raise ServiceError(requirements.refusal(path, str(error))) from None
+def compile_requirements(asked: Asked, options: Sequence[str], environ: Mapping[str, str]) -> str:
+    """What `uv pip compile` prints for what is asked; its refusal becomes a fault of the requirements file."""
+    path = asked.path
+    with tempfile.TemporaryDirectory() as folder:
+        added = Path(folder) / "added.txt"
+        added.write_text("".join(f"{line}\n" for line in asked.added))
+        files = [path.name, str(added)] if path.is_file() else [str(added)]
+        try:
+            # Paths in the file are relative to it, not to where the user stands.
+            return run([uv.find_uv_bin(), "pip", "compile", *files, *options], environ, path.parent)
+        except ToolError as error:
+            raise ServiceError(requirements.refusal(path, str(error))) from None
 
 
 def pinned(pins: Sequence[Pin]) -> str:
@@ -79,7 +86,7 @@ def resolve_here(path: Path, python: Path, constraints: str, environ: Mapping[st
         held = Path(folder) / "constraints.txt"
         held.write_text(constraints)
         options = ["--python", str(python), "--constraint", str(held), "--no-header", "--no-annotate", "--quiet"]
-        printed = compile_requirements(path, options, environ)
+        printed = compile_requirements(Asked(path), options, environ)
     lines = (line.partition(";")[0].strip().partition("==") for line in printed.splitlines())
     return {name: version for name, equals, version in lines if equals}
 

@@ -49,6 +49,11 @@ class Target:
         return f"{name}, CPython {self.minor}"
 
     @property
+    def is_windows(self) -> bool:
+        """Whether it is a Windows machine; this one never counts as such a target."""
+        return self.platform.startswith("win")
+
+    @property
     def minor(self) -> str:
         """The version up to the minor number, `3.12`."""
         return ".".join(self.python.split(".")[:2])

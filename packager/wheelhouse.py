@@ -11,6 +11,7 @@ from cloudservice.errors import Fault, ServiceError
 from packager import index, store
 from packager.build import build
 from packager.progress import Report
+from packager.requirements import Asked
 from packager.resolve import Pin, resolve
 from packager.target import Target
 
@@ -45,21 +46,23 @@ class Wheelhouse:
     def lock(self, role: str) -> str:
         """The role's lock, as pip reads it with --require-hashes."""
         header = f"# The wheels of role '{role}' for {self.target.label}, made by rolepack.\n"
+        # ConfigureCloudService reads this line: which Python to install, and whether the one there is right.
+        header += f"# python {self.target.python} {self.target.platform}\n"
         return header + "".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in self.roles[role])
 
 
-def prepare(asked: Mapping[str, Path], target: Target, report: Report) -> Wheelhouse:
-    """Resolve, fetch and build what the requirements files in `asked` (by role) need on the target.
+def prepare(asked: Mapping[str, Asked], target: Target, report: Report) -> Wheelhouse:
+    """Resolve, fetch and build what is asked (by role) for the target.
 
     Raises ServiceError with every package of every role that cannot be had.
     """
     environ = index.uv_environ() if asked else {}
     faults: list[Fault] = []
     pins: dict[str, tuple[Pin, ...]] = {}
-    for number, (role, path) in enumerate(asked.items()):
+    for number, (role, needs) in enumerate(asked.items()):
         report(f"Resolving {role} for {target.label}", number, len(asked))
         with _gathered(faults):
-            pins[role] = resolve(path, target, environ)
+            pins[role] = resolve(needs, target, environ)
     files = store.fetch([pin for needed in pins.values() for pin in needed], environ, report)
     wheels = {pin: Wheel(file, pin.sha256) for pin, file in files.items() if pin.is_wheel}
     for role, needed in pins.items():
@@ -67,7 +70,7 @@ def prepare(asked: Mapping[str, Path], target: Target, report: Report) -> Wheelh
             if pin not in wheels:
                 report(f"Building {pin.name} {pin.version}", 0, 0)
                 with _gathered(faults):
-                    built = build(pin, files[pin], target, asked[role], environ)
+                    built = build(pin, files[pin], target, asked[role].path, environ)
                     wheels[pin] = Wheel(built, store.hash_of(built))
     if faults:
         raise ServiceError(*faults)

@@ -22,6 +22,7 @@ from rolepack import adopt, change, check, emulate, new, package
 namespace = Collection(
     new.new_service,
     new.new_role,
+    new.add_support_files,
     adopt.adopt,
     change.set_values,
     change.remove_role,

@@ -31,9 +31,11 @@ def adopt(_context: Context, folder: str, add: bool = False) -> None:
     from cloudservice.files import shown
     from cloudservice.sources import why_not_run
     from packager import adoption
-    from packager.target import LAST_BINARY_RELEASES
+    from packager.scaffold import Templates
+    from rolepack import options
 
-    found = adoption.look(adoption.find(Path(folder)), LAST_BINARY_RELEASES["3.12"])
+    root = adoption.find(Path(folder))
+    found = adoption.look(root, Templates(options.load(root).templates))
     _report(found, missing=not add)
     if add:
         for path in adoption.add(found):

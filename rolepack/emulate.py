@@ -1,6 +1,7 @@
 """invoke emulate, status, logs, stop: the service on this machine."""
 
 import contextlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -179,7 +180,7 @@ def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) ->
                 faults += error.faults
     if faults:
         raise ServiceError(*faults)
-    for line in deviations:
+    for line in (*deviations, *_changed(root, loaded, roles)):
         say(line)
     return Run(
         folder=root,
@@ -190,6 +191,21 @@ def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) ->
         runtimes=runtimes,
         detached=detach,
     )
+
+
+def _changed(root: Path, loaded: "Service", roles: Sequence[str]) -> Iterable[str]:
+    """Scripts that only Windows can run and that are not as rolepack writes them: what they say else is not done."""
+    from cloudservice.files import shown
+    from packager import support
+    from packager.scaffold import Templates
+    from rolepack import options
+
+    if os.name == "nt":
+        return
+    templates = Templates(options.load(root).templates)
+    for name in roles:
+        for script in support.changed_scripts(loaded.role(name), loaded.sources[name], templates):
+            yield f"{name}: {shown(script)} is not as rolepack writes it; what was changed in it is not done here"
 
 
 def _not_run(now: Mapping[str, Any]) -> list[str]:

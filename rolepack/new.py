@@ -1,63 +1,175 @@
-"""invoke new-service, invoke new-role: services and roles that run without an edit."""
+"""invoke new-service, new-role, add-support-files: services and roles that run without an edit."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from rolepack.command import SERVICE, command, say, service_folder
+from rolepack.command import SERVICE, command, counted, say, service_folder
+
+if TYPE_CHECKING:
+    from packager.blueprint import NewRole
+    from packager.scaffold import Templates
 
 
 @command(
     positional=["name"],
-    help={"name": "Name of the service.", "service": "Folder to make it in (default: ./NAME)."},
+    iterable=["web", "worker"],
+    help={
+        "name": "Name of the service.",
+        "web": "Name of a web role to begin with, a Flask application; repeatable.",
+        "worker": "Name of a worker role to begin with; repeatable.",
+        "service": "Folder to make it in (default: ./NAME).",
+    },
 )
-def new_service(_context: Context, name: str, service: str | None = None) -> None:
-    """Make the folder of a new service: definition, Local and Cloud configuration, tasks.py.
+def new_service(
+    _context: Context,
+    name: str,
+    service: str | None = None,
+    web: Sequence[str] | None = None,
+    worker: Sequence[str] | None = None,
+) -> None:
+    """Make the folder of a new service: definition, configurations, roles, tasks.py, examples for CI.
 
-    Example: rolepack new-service shop
+    Example: rolepack new-service shop --web site --worker orders --worker mail
     """
     from cloudservice.files import shown
-    from packager import scaffold
+    from packager import blueprint
+    from packager.blueprint import NewRole
+    from packager.scaffold import Templates
 
     root = Path(service or name)
-    scaffold.new_service(root, name)
-    say(f"Made service '{name}' in {shown(root)}/. Next: cd {shlex.quote(shown(root))}; invoke new-role web --kind web")
+    roles = [*(NewRole(one, "web", "flask") for one in web or ()), *(NewRole(one, "worker") for one in worker or ())]
+    made = blueprint.plan_service(root, name, roles, Templates())
+    blueprint.write(made)
+    there = f" with {' and '.join(role.name for role in roles)}" if roles else ""
+    say(f"Made service '{name}'{there} in {shown(root)}/ ({counted(made.paths, 'file')}).")
+    then = "invoke emulate" if roles else "invoke new-role web --kind web"
+    say(f"Next: cd {shlex.quote(shown(root))}; {then}")
 
 
 @command(
     positional=["name"],
-    help={"name": "Name of the role.", "kind": "web or worker.", "service": SERVICE},
+    help={
+        "name": "Name of the role.",
+        "kind": "web or worker.",
+        "framework": "Of a web role: flask, django, bottle or wsgi (none). Default: flask.",
+        "instances": "How many instances it has. Default: 1.",
+        "port": "Public port of a web role. Default: the first free one from 80 on.",
+        "vmsize": "Size of its machines in Azure. Default: Small.",
+        "service": SERVICE,
+    },
 )
-def new_role(_context: Context, name: str, kind: str = "", service: str | None = None) -> None:
-    """Add a role to the service: starting program, support files, definition and every configuration.
+def new_role(
+    _context: Context,
+    name: str,
+    service: str | None = None,  # the first, so that -s means it as in every command
+    kind: str = "",
+    framework: str = "",
+    instances: str = "1",
+    port: str | None = None,
+    vmsize: str = "Small",
+) -> None:
+    """Add a role to the service: program, test, support files, definition and every configuration.
 
-    Example: invoke new-role orders --kind worker
+    Example: invoke new-role site --kind web --framework django --port 8080
     """
-    from cloudservice import definition, folder, project
-    from cloudservice.errors import Fault, ServiceError
+    from cloudservice import folder, project
     from cloudservice.files import shown
-    from packager import ignored, scaffold
-    from packager.target import LAST_BINARY_RELEASES
+    from packager import blueprint, ignored
 
-    if kind not in {"web", "worker"}:
-        raise ServiceError(
-            Fault(
-                "--kind",
-                f"'{kind}' is no kind of role" if kind else "the kind of the role is missing",
-                "Write web or worker",
-            )
-        )
     root = service_folder(service)
-    written = scaffold.new_role(root, name, "web" if kind == "web" else "worker", LAST_BINARY_RELEASES["3.12"])
-    for path in written:
+    role = _new_role(name, kind, framework, (instances, port, vmsize))
+    made = blueprint.plan_role(root, role, _templates(root))
+    blueprint.write(made)
+    for path in made.paths:
         say(f"  {shown(path)}")
-    role = definition.load(folder.definition_file(root)).roles[-1]
-    ports = [f"port {endpoint.port}" for endpoint in role.endpoints if endpoint.kind == "input"]
-    answers = f", for {' and '.join(ports)}" if ports else ""
-    say(f"Made {kind} role '{name}' in {shown(folder.role_folder(root, name))}/{answers}. Next: invoke emulate")
+    place = shown(folder.role_folder(root, name))
+    say(f"Made {kind} role '{name}' in {place}/{f', for port {made.port}' if made.port else ''}.")
     cloud_project = project.find(root)
     if cloud_project is not None:
         say(f"Visual Studio will not know it: {shown(cloud_project)} and the solution do not refer to it.")
-    for line in ignored.advice(root, written):
+    for line in ignored.advice(root, made.paths):
         say(f"Note: {line}.")
+    for number, line in enumerate(_next_steps(role, place), 1):
+        say(f"{'Next:' if number == 1 else '     '} {number}. {line}")
+
+
+@command(
+    positional=["role"],
+    help={"role": "Name of the role.", "service": SERVICE},
+)
+def add_support_files(_context: Context, role: str, service: str | None = None) -> None:
+    """Give a role that is there its support files, startup task and entry point; what it has stays as it is.
+
+    Example: invoke add-support-files orders
+    """
+    from cloudservice.files import shown
+    from packager import blueprint, support
+
+    root = service_folder(service)
+    planned = support.plan(root, role, _templates(root))
+    blueprint.write(planned.blueprint)
+    for line in planned.left:
+        say(f"  {line}")
+    for path in planned.blueprint.paths:
+        say(f"  wrote {shown(path)}")
+    for line in planned.remarks:
+        say(f"Note: {line}.")
+    if planned.blueprint.paths:
+        say(f"Role '{role}' has its support files. Next: invoke check")
+    else:
+        say(f"Nothing was written: role '{role}' has its support files already.")
+
+
+def _templates(root: Path) -> "Templates":
+    from packager.scaffold import Templates
+    from rolepack import options
+
+    return Templates(options.load(root).templates)
+
+
+def _new_role(name: str, kind: str, framework: str, numbers: tuple[str, str | None, str]) -> "NewRole":
+    """The role that the options describe; every option that is wrong is told at once."""
+    from cloudservice.element import is_number
+    from cloudservice.errors import Fault, ServiceError
+    from packager.blueprint import FRAMEWORKS, NewRole
+
+    instances, port, vmsize = numbers
+    faults = []
+    if kind not in {"web", "worker"}:
+        wrong = f"'{kind}' is no kind of role" if kind else "the kind of the role is missing"
+        faults.append(Fault("--kind", wrong, "Write web or worker"))
+    if kind == "worker" and framework:
+        faults.append(Fault("--framework", "a worker role has none", "Leave it out, or write --kind web"))
+    elif framework and framework not in FRAMEWORKS:
+        wrong, remedy = f"'{framework}' is not known", f"Choose from {', '.join(FRAMEWORKS)}"
+        faults.append(Fault("--framework", wrong, remedy))
+    if not is_number(instances) or not 1 <= int(instances) <= 1000:
+        faults.append(Fault("--instances", f"'{instances}' is no such number", "Write a whole number from 1 to 1000"))
+    if port is not None and kind == "worker":
+        faults.append(Fault("--port", "a worker role has no public port", "Leave it out, or write --kind web"))
+    elif port is not None and (not is_number(port) or not 1 <= int(port) <= 65535):
+        faults.append(Fault("--port", f"'{port}' is no port", "Write a whole number from 1 to 65535"))
+    if faults:
+        raise ServiceError(*faults)
+    if kind == "worker":
+        return NewRole(name, "worker", "", int(instances), None, vmsize)
+    return NewRole(name, "web", framework or "flask", int(instances), None if port is None else int(port), vmsize)
+
+
+def _next_steps(role: "NewRole", place: str) -> tuple[str, ...]:
+    """What to do with a new role: write it, run it, package it."""
+    program = {"django": "home/views.py", "": "worker.py"}.get(role.framework, "app.py")
+    tests = "manage.py test" if role.framework == "django" else "-m unittest"
+    package = "invoke package"
+    if role.framework == "django":
+        settings = "--setting SECRET_KEY=… --setting ALLOWED_HOSTS=…"
+        package = f"invoke set {role.name} {settings} --configuration Cloud; {package}"
+    return (
+        f"put your code into {place}/{program}; its tests run there with python {tests}",
+        "invoke emulate",
+        package,
+    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         "target": "Platform that the wheels must fit: win_amd64, win_arm64, manylinux_2_28_x86_64, "
         "manylinux_2_28_aarch64, host. Default: win_amd64.",
         "python": "CPython version that the wheels must fit, 3.12 or 3.12.10. Default: 3.12.",
+        "with_python": "A Python package (.nupkg or .zip) that the bundle brings along, for hosts without a network.",
         "output": "The file to make (default: dist/SERVICE.cspkg in the service's folder).",
         "json": AS_JSON,
     },
@@ -29,6 +30,7 @@ def package(
     configuration: str | None = None,
     target: str = "win_amd64",
     python: str = "3.12",
+    with_python: str | None = None,
     output: str | None = None,
     json: bool = False,
 ) -> None:
@@ -38,7 +40,7 @@ def package(
     """
     from cloudservice import folder
     from cloudservice.files import shown, write_whole
-    from packager import adoption, bundle, requirements, store, wheelhouse
+    from packager import bundle, interpreter, requirements, store, support, wheelhouse
     from packager.target import parse
     from rolepack import progress
 
@@ -48,10 +50,14 @@ def package(
     fitting = parse(target, python)
     path = Path(output) if output else root / "dist" / f"{loaded.name}.cspkg"
     left_out = bundle.left_out(loaded)
-    asked = {name: source.folder / requirements.FILE for name, source in loaded.sources.items() if name not in left_out}
+    brought = Path(with_python) if with_python else None
+    if brought is not None:
+        interpreter.check(brought, fitting)
+    roles = [role for role in loaded.roles if role.name not in left_out]
+    asked = {role.name: requirements.of(role, loaded.sources[role.name], fitting) for role in roles}
     with progress.shown(quiet=json) as report:
-        wheels = wheelhouse.prepare({name: file for name, file in asked.items() if file.is_file()}, fitting, report)
-        planned = bundle.plan(root, loaded, wheels)
+        wheels = wheelhouse.prepare({name: needs for name, needs in asked.items() if needs}, fitting, report)
+        planned = bundle.plan(root, loaded, wheels, brought)
         bundle.write(path, planned, report)
     beside = path.parent / folder.configuration_file(root, configuration).name
     write_whole(beside, folder.configuration_file(root, configuration).read_bytes())
@@ -67,12 +73,13 @@ def package(
     for name, reason in left_out.items():
         say(f"{name} is left out: {reason}.")
     for name in wheels.roles:
-        script = adoption.foreign_script(loaded.sources[name])
+        script = support.foreign_script(loaded.sources[name])
         if script is not None:
             wrong = f"{name}: {shown(script)} is not rolepack's"
             say(f"{wrong}: on a host it installs packages as it says, not these wheels.")
     size = f"{path.stat().st_size / 1e6:.1f} MB"
-    what = f"{', '.join(asked)} with {counted(wheels.wheels, 'wheel')} for {fitting.label}"
+    with_what = f"{counted(wheels.wheels, 'wheel')}{f' and {brought.name}' if brought else ''}"
+    what = f"{', '.join(asked)} with {with_what} for {fitting.label}"
     say(f"Packaged {what} into {shown(path)} ({size}).")
     say(f"Configuration {configuration} lies beside it: {shown(beside)}.")
     say("Azure's own fabric cannot start this bundle: its runtime may not be shipped. It is for rolepack's own tools.")

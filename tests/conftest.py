@@ -13,8 +13,14 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from cloudservice.service import Kind
+from packager import blueprint
+from packager.blueprint import Blueprint, NewRole
+from packager.scaffold import Templates
 
 ROOT = Path(__file__).parent.parent
 SERVICES = Path(__file__).parent / "services"
@@ -96,6 +102,22 @@ def rolepack() -> Iterator[Rolepack]:
     yield program
     for folder in program.folders:
         program("stop", cwd=folder)
+
+
+def add_role(root: Path, name: str, kind: Kind, framework: str = "", **wanted: Any) -> Blueprint:
+    """Add a role to a service as `new-role` does; a web role is one of Flask unless told otherwise."""
+    role = NewRole(name, kind, framework or ("flask" if kind == "web" else ""), **wanted)
+    made = blueprint.plan_role(root, role, Templates())
+    blueprint.write(made)
+    return made
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A new service with a web role and a worker role."""
+    roles = [NewRole("web", "web", "flask"), NewRole("jobs", "worker")]
+    blueprint.write(blueprint.plan_service(tmp_path / "shop", "shop", roles, Templates()))
+    return tmp_path / "shop"
 
 
 def until(condition: Callable[[], object], limit: float = LIMIT) -> object:

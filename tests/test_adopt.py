@@ -9,6 +9,7 @@ import pytest
 from cloudservice import folder, project
 from cloudservice.errors import ServiceError
 from packager import adoption, bundle, contents, ignored
+from packager.scaffold import Templates
 from packager.target import parse
 from packager.wheelhouse import Wheelhouse
 
@@ -70,12 +71,12 @@ def edited(studio, old, new):
 
 
 def test_a_script_that_is_not_ours_is_told(studio):
-    foreign, *others = adoption.look(studio / "Cloud", "3.12.10").remarks
+    foreign, *others = adoption.look(studio / "Cloud", Templates()).remarks
     assert foreign.startswith("ParserRole: ParserRole1/Bin/ConfigureCloudService.ps1 is not rolepack's, so a host")
     assert not others
     (studio / "ParserRole1/Bin/ConfigureCloudService.ps1").unlink()
-    adoption.add(adoption.look(studio / "Cloud", "3.12.10"))
-    assert not adoption.look(studio / "Cloud", "3.12.10").remarks
+    adoption.add(adoption.look(studio / "Cloud", Templates()))
+    assert not adoption.look(studio / "Cloud", Templates()).remarks
 
 
 def test_only_what_a_role_uses_is_missing(studio):
@@ -84,7 +85,7 @@ def test_only_what_a_role_uses_is_missing(studio):
     (studio / "ParserRole1/Bin/PrepPython.ps1").touch()
     edited(studio, "ConfigureCloudService.ps1", "PrepPython.ps1")
     edited(studio, r"bin\ps.cmd LaunchWorker.ps1 worker.py", "python worker.py")
-    found = adoption.look(studio / "Cloud", "3.12.10")
+    found = adoption.look(studio / "Cloud", Templates())
     assert [path.name for path in found.missing] == [".gitignore", "tasks.py", "ps.cmd"]
     assert found.remarks == (
         "ParserRole: no startup task runs ConfigureCloudService.ps1, so none installs its packages "
@@ -96,7 +97,7 @@ def test_a_role_without_tasks_lacks_the_usual_ones(studio):
     for path in (studio / "ParserRole1/Bin").iterdir():
         path.unlink()
     edited(studio, r"bin\ps.cmd ConfigureCloudService.ps1", "x")
-    found = adoption.look(studio / "Cloud", "3.12.10")
+    found = adoption.look(studio / "Cloud", Templates())
     names = {path.name for path in found.missing}
     assert {"ps.cmd", "ConfigureCloudService.ps1", "ConfigureCloudService.py", "LaunchWorker.ps1"} <= names
     assert found.remarks == (
@@ -118,13 +119,13 @@ def test_what_git_would_lose_is_told_until_it_is_kept(pattern, studio):
     (studio / ".gitignore").write_text(f"*.user\n{pattern}\n")
     subprocess.run(["git", "config", "core.ignorecase", "true"], cwd=studio, check=True)
     (studio / "ParserRole1/Bin/ConfigureCloudService.ps1").write_text("ConfigureCloudService.py")
-    (told,) = adoption.look(studio / "Cloud", "3.12.10").remarks
+    (told,) = adoption.look(studio / "Cloud", Templates()).remarks
     assert told == (
         "ParserRole: git would lose ParserRole1/Bin by .gitignore:2; "
         "write !/ParserRole1/Bin/ and !/ParserRole1/Bin/* below that line"
     )
     (studio / ".gitignore").write_text(f"*.user\n{pattern}\n!/ParserRole1/Bin/\n!/ParserRole1/Bin/*\n")
-    assert not adoption.look(studio / "Cloud", "3.12.10").remarks
+    assert not adoption.look(studio / "Cloud", Templates()).remarks
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def repository(studio):
 @pytest.mark.parametrize(("pattern", "lost"), [("/ParserRole1/", "ParserRole1"), ("*\n!.gitignore", "ParserRole1")])
 def test_a_role_that_git_would_lose_as_a_whole_is_told(pattern, lost, repository):
     (repository / ".gitignore").write_text(f"{pattern}\n")
-    (told,) = adoption.look(repository / "Cloud", "3.12.10").remarks
+    (told,) = adoption.look(repository / "Cloud", Templates()).remarks
     assert told == f"ParserRole: git would lose {lost} by .gitignore:1; remove that line, or narrow it"
 
 
@@ -146,13 +147,13 @@ def test_what_git_keeps_already_is_not_told(repository):
     (repository / ".gitignore").write_text("*.cmd\n*.ps1\n")
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
     subprocess.run([*git, "add", "--force", "."], cwd=repository, check=True)
-    assert not adoption.look(repository / "Cloud", "3.12.10").remarks
+    assert not adoption.look(repository / "Cloud", Templates()).remarks
 
 
 def test_an_ignore_list_of_the_user_is_countered_in_the_repository(repository, tmp_path):
     (tmp_path / "ignore").write_text("*.cmd\n")
     subprocess.run(["git", "config", "core.excludesFile", tmp_path / "ignore"], cwd=repository, check=True)
-    (told,) = adoption.look(repository / "Cloud", "3.12.10").remarks
+    (told,) = adoption.look(repository / "Cloud", Templates()).remarks
     assert told.endswith("/ignore:1; write !/ParserRole1/Bin/ and !/ParserRole1/Bin/* into .gitignore")
 
 
@@ -172,7 +173,7 @@ def test_advice_is_the_same_through_a_link(repository):
     (repository / ".gitignore").write_text("*.cmd\n")
     link = repository.parent / "link"
     link.symlink_to(repository)
-    (told,) = adoption.look(link / "Cloud", "3.12.10").remarks
+    (told,) = adoption.look(link / "Cloud", Templates()).remarks
     assert "write !/ParserRole1/Bin/ and" in told
 
 
@@ -193,12 +194,12 @@ def test_links_are_neither_followed_out_nor_written_over(studio, rolepack):
 
 
 def test_a_lost_twin_of_our_script_is_missing(studio):
-    adoption.add(adoption.look(studio / "Cloud", "3.12.10"))
+    adoption.add(adoption.look(studio / "Cloud", Templates()))
     script = studio / "ParserRole1/Bin/LaunchWorker.ps1"
     script.unlink()
-    adoption.add(adoption.look(studio / "Cloud", "3.12.10"))
+    adoption.add(adoption.look(studio / "Cloud", Templates()))
     (studio / "ParserRole1/Bin/LaunchWorker.py").unlink()
-    assert [path.name for path in adoption.look(studio / "Cloud", "3.12.10").missing] == ["LaunchWorker.py"]
+    assert [path.name for path in adoption.look(studio / "Cloud", Templates()).missing] == ["LaunchWorker.py"]
     (told,) = folder.check(studio / "Cloud", date(2026, 11, 21)).errors
     assert told.wrong.endswith("names LaunchWorker.py, which is not in ParserRole1/bin")
 
@@ -207,7 +208,7 @@ def test_entries_go_to_a_group_that_always_counts(studio):
     path = studio / "ParserRole1/ParserRole1.pyproj"
     text = path.read_text().replace("<ItemGroup>", "<ItemGroup Condition=\"'$(Configuration)'=='Debug'\">", 1)
     path.write_text(text.replace(r"bin\ps.cmd;", ""))
-    adoption.add(adoption.look(studio / "Cloud", "3.12.10"))
+    adoption.add(adoption.look(studio / "Cloud", Templates()))
     assert '  <ItemGroup>\n    <Content Include="Bin\\ps.cmd" />\n  </ItemGroup>\n</Project>' in path.read_text()
 
 

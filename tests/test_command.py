@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from conftest import ROOT, SERVICES, is_alive, until
+from conftest import ROOT, SERVICES, is_alive, make_wheel, until
 
 from rolepack import namespace
 
@@ -90,13 +90,14 @@ def test_a_package_that_cannot_be_had_leaves_the_old_bundle(rolepack, service, i
     assert [path.name for path in (place / "dist").iterdir()] == ["pair.cspkg"]
 
 
-def test_package_tells_programs_what_it_made(rolepack, service, tmp_path):
+def test_package_tells_programs_what_it_made(rolepack, service, tmp_path, index):
+    index.add(make_wheel(tmp_path / "wheels", "wfastcgi", "3.0.0"))
     place = service("pair")
     made = json.loads(rolepack.ok("package", "--json", "--output", tmp_path / "x.cspkg", cwd=place))
     assert made["package"] == str(tmp_path / "x.cspkg")
     assert made["configuration"] == str(tmp_path / "ServiceConfiguration.Cloud.cscfg")
     assert made["target"] == {"platform": "win_amd64", "python": "3.12.10"}
-    assert made["roles"] == {"web": [], "jobs": []}
+    assert made["roles"] == {"web": ["wfastcgi-3.0.0-py3-none-any.whl"], "jobs": []}
     assert made["size"] == (tmp_path / "x.cspkg").stat().st_size
 
 
@@ -145,7 +146,7 @@ def test_a_reader_that_stops_reading_is_no_error(rolepack, service):
 
 def test_the_help_of_the_program_is_about_its_commands(rolepack, tmp_path):
     shown = rolepack.ok("--help", cwd=tmp_path)
-    assert shown.startswith("Usage: rolepack COMMAND [OPTIONS]\n\nSubcommands:\n\n  adopt ")
+    assert shown.startswith("Usage: rolepack COMMAND [OPTIONS]\n\nSubcommands:\n\n  add-support-files ")
     assert rolepack.ok(cwd=tmp_path) == shown
 
 

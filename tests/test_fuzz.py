@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -190,12 +190,14 @@ def _edit(place: Path, done: folder.Examination) -> None:
             for path, content in changes.plan_values(place, name, 2, {}, None).contents.items():
                 assert shape(content) == shape(path.read_bytes(), lambda role: _count(role, "2"), name)
         with contextlib.suppress(ServiceError):
-            for path, content in changes.plan_removal(place, name).contents.items():
-                assert shape(content) == shape(path.read_bytes(), _remove, name)
+            plan = changes.plan_removal(place, name)
+            for path, content in plan.contents.items():
+                probes = [words.removeprefix("probe ") for words in plan.said[path][1:]]
+                assert shape(content) == shape(path.read_bytes(), _remove, name, probes)
 
 
-def shape(content: bytes, change: Callable | None = None, role: str = "") -> list[tuple]:
-    """Everything in a file but blanks, after a change of the role's entry in the tree."""
+def shape(content: bytes, change: Callable | None = None, role: str = "", probes: Sequence[str] = ()) -> list[tuple]:
+    """Everything in a file but blanks, after a change of the role's entry in the tree, and without some probes."""
     root = etree.fromstring(edit.parse(content).text, etree.XMLParser(encoding="utf-8"))
     space = etree.QName(root).namespace
     if change is not None:
@@ -203,6 +205,9 @@ def shape(content: bytes, change: Callable | None = None, role: str = "") -> lis
         found = [each for each in root.iterchildren(*tags) if each.get("name") == role]
         for each in found if change is _remove else found[:1]:
             change(each)
+    for each in [each for each in root.iter(f"{{{space}}}LoadBalancerProbe") if each.get("name") in probes]:
+        holder = each.getparent()
+        _remove(holder if len(holder) == 1 else each)
     return [
         (str(node.tag), dict(node.attrib), (node.text or "").strip(), (node.tail or "").strip()) for node in root.iter()
     ]

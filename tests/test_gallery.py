@@ -66,7 +66,7 @@ def test_the_page_shows_a_picture_that_the_worker_drew(gallery, rolepack):
 
 def test_two_packagings_give_the_same_bytes_and_every_hash_matches(gallery, rolepack):
     said = rolepack.ok("package", cwd=gallery)
-    assert "Packaged frontend, renderer with 9 wheels for Windows x64, CPython 3.12 into dist/gallery.cspkg" in said
+    assert "Packaged frontend, renderer with 10 wheels for Windows x64, CPython 3.12 into dist/gallery.cspkg" in said
     assert "Azure's own fabric cannot start this bundle" in said
     bundle = gallery / "dist" / "gallery.cspkg"
     first = bundle.read_bytes()
@@ -84,17 +84,17 @@ def test_two_packagings_give_the_same_bytes_and_every_hash_matches(gallery, role
 
 
 def test_a_service_made_from_nothing_runs_without_an_edit(tmp_path, rolepack):
-    rolepack.ok("new-service", "shop", cwd=tmp_path)
+    rolepack.ok("new-service", "shop", "--web", "web", cwd=tmp_path)
     shop = tmp_path / "shop"
     invoke = Path(rolepack.argv()[0]).parent / "invoke"
-    for words in (("new-role", "web", "--kind", "web"), ("new-role", "jobs", "--kind", "worker"), ("check",)):
+    for words in (("new-role", "jobs", "--kind", "worker"), ("check",)):
         subprocess.run([invoke, *words], cwd=shop, check=True, capture_output=True)
     rolepack.ok("emulate", "--detach", cwd=shop / "roles")
     status = rolepack.status(shop)
     assert {one["name"]: one["state"] for one in status["instances"]} == {"web_IN_0": "Ready", "jobs_IN_0": "Ready"}
-    assert b"Answered by web_IN_0" in get(status["endpoints"]["web/Endpoint1"])
+    assert b"Answered by <strong>web_IN_0" in get(status["endpoints"]["web/Endpoint1"])
     logged = rolepack.ok("logs", "--instance", "jobs_IN_0", cwd=shop)
-    assert "configuring role jobs, instance jobs_IN_0" in logged
+    assert "configuring jobs_IN_0 with Python" in logged
     assert "jobs_IN_0 is at work" in logged
     rolepack.ok("stop", cwd=shop)
     assert "jobs_IN_0 has stopped" in rolepack.ok("logs", "--instance", "jobs_IN_0", cwd=shop)

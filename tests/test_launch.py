@@ -8,7 +8,6 @@ from cloudservice import folder
 from cloudservice.errors import ServiceError
 from emulator import deployment, launch
 from emulator.run import Run, Runtime, take, write
-from packager import scaffold
 
 
 def run_of(place: Path, roles: tuple[str, ...]) -> Run:
@@ -29,14 +28,6 @@ def launches(run: Run) -> dict[str, launch.Launch]:
     for instance in deployed.instances:
         deployment.lay(run, deployed, instance)
     return {instance.name: launch.plan(run, deployed, instance) for instance in deployed.instances}
-
-
-@pytest.fixture
-def shop(tmp_path):
-    scaffold.new_service(tmp_path / "shop", "shop")
-    scaffold.new_role(tmp_path / "shop", "web", "web", "3.12.10")
-    scaffold.new_role(tmp_path / "shop", "jobs", "worker", "3.12.10")
-    return tmp_path / "shop"
 
 
 def scripts_of_visual_studio(shop):
@@ -107,7 +98,7 @@ def test_an_entry_point_that_cannot_run_here_is_refused(shop):
 
 def test_a_web_role_without_an_http_endpoint_is_refused(shop):
     definition = shop / folder.DEFINITION
-    text = definition.read_text().replace('protocol="http"', 'protocol="tcp"')
+    text = definition.read_text().replace('protocol="http" port', 'protocol="tcp" port')
     definition.write_text(text.replace("<Sites>", "<!--").replace("</Sites>", "-->"))
     with pytest.raises(ServiceError, match="role 'web': a web role needs an http endpoint"):
         launches(run_of(shop, ("web",)))

@@ -14,6 +14,7 @@ from conftest import make_wheel
 
 from cloudservice.errors import ServiceError
 from packager import store, target, wheelhouse
+from packager.requirements import Asked
 
 WINDOWS = target.parse("win_amd64", "3.12")
 
@@ -24,7 +25,7 @@ def prepare(tmp_path: Path, *texts: str) -> wheelhouse.Wheelhouse:
         path = tmp_path / f"role{number}" / "requirements.txt"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-        asked[f"role{number}"] = path
+        asked[f"role{number}"] = Asked(path)
     return wheelhouse.prepare(asked, WINDOWS, lambda *_: None)
 
 
@@ -56,7 +57,9 @@ def test_markers_and_tags_of_the_target_choose(wheels, tmp_path):
 def test_the_lock_is_one_that_pip_takes_with_hashes(wheels, tmp_path):
     made = prepare(tmp_path, "wincolour\n", "main\n")
     digest = hashlib.sha256((wheels / "wincolour-2.0-py3-none-any.whl").read_bytes()).hexdigest()
-    assert made.lock("role0").splitlines()[1:] == [f"wincolour==2.0 --hash=sha256:{digest}"]
+    header, python, *pins = made.lock("role0").splitlines()
+    assert (header[0], python) == ("#", "# python 3.12.10 win_amd64")
+    assert pins == [f"wincolour==2.0 --hash=sha256:{digest}"]
     assert len(made.wheels) == 2
     lock = tmp_path / "requirements.lock"
     lock.write_text(made.lock("role0"))
@@ -162,7 +165,7 @@ def private_index(tmp_path, empty_store, monkeypatch):
 def test_credentials_of_the_index_fetch_too_and_reach_no_lock(private_index, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", f"http://u:p%20w@{private_index}")
     made = prepare(tmp_path, "secret\n")
-    assert made.lock("role0").splitlines()[1].startswith("secret==1.0 --hash=sha256:")
+    assert made.lock("role0").splitlines()[2].startswith("secret==1.0 --hash=sha256:")
     assert "127.0.0.1" not in made.lock("role0")
 
 

@@ -28,13 +28,15 @@ _FIELDS = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port c-ip cs(User
 def app_settings(site: Path) -> dict[str, str]:
     """The appSettings of the site's web.config, whatever the case of its name; empty without one.
 
+    A web.emulator.config takes its place, as ConfigureCloudService has it on a host with web.cloud.config.
     As wfastcgi reads them: every `add` below any `appSettings`, the last of a key wins, keys are stripped.
     """
-    found = [path for path in site.iterdir() if path.name.lower() == "web.config"]
-    if not found:
+    there = {path.name.lower(): path for path in site.iterdir()}
+    found = there.get("web.emulator.config") or there.get("web.config")
+    if found is None:
         return {}
     settings = {}
-    for section in ElementTree.parse(found[0]).getroot().iter("appSettings"):  # noqa: S314 - the role's own file
+    for section in ElementTree.parse(found).getroot().iter("appSettings"):  # noqa: S314 - the role's own file
         for element in section.iter("add"):
             settings[element.get("key", "").strip()] = element.get("value", "")
     return settings

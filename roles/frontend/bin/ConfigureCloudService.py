@@ -1,19 +1,64 @@
-"""Prepare an instance of this role: install its packages from the wheelhouse that came with it.
+"""Prepare an instance of this role before it starts.
 
-Runs as a startup task, on the host and in the emulator, each time the role starts; so every step may be repeated.
-Customise it here: what you add to main() runs before the role does. Standard library only. An exit code other than
-0 keeps the role from starting.
+It installs the role's packages from the wheelhouse that came with it, and tells IIS how to run the site.
+ConfigureCloudService.ps1 runs it on a host as a startup task, each time the role starts, and the emulator runs it too;
+so every step may be repeated, and changes nothing the second time. Standard library only.
+
+To customise it, add your steps to main(): `run` runs a program and fails the task if that fails, `log` writes a line to
+ConfigureCloudService.ps1.log. An exit code other than 0 keeps the role from starting.
 """
 
+import codecs
+import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
+from xml.parsers import expat
+from xml.sax.saxutils import escape
 
 APPROOT = Path(__file__).absolute().parent.parent
 LOCK = APPROOT / "requirements.lock"
 ENVIRONMENT = APPROOT / "env"
+EMULATED = os.environ.get("EMULATED", "").lower() == "true"
+PREPARED = EMULATED and "appcmd" not in os.environ
+"""Rolepack's emulator installs packages and serves sites itself; that of the SDK does not, and names its appcmd."""
+
+HANDLER = "PythonHandler"
+"""The handler of web.config that is given the role's Python."""
+FEATURES = (
+    *("IIS-WebServerRole", "IIS-WebServer", "IIS-CGI", "IIS-CommonHttpFeatures", "IIS-StaticContent"),
+    *("IIS-DefaultDocument", "IIS-HttpErrors", "IIS-HealthAndDiagnostics", "IIS-HttpLogging", "IIS-Security"),
+    *("IIS-RequestFiltering", "IIS-Performance", "IIS-HttpCompressionStatic", "IIS-WebServerManagementTools"),
+    "IIS-ManagementConsole",
+)
+"""The features of Windows that a site needs; FastCGI is a part of IIS-CGI."""
+RESTART_NEEDED = 3010
+PASSED = (
+    *("EMULATED", "RoleRoot", "RoleName", "RoleInstanceID", "RoleDeploymentID", "DiagnosticStore"),
+    "ROLE_ENVIRONMENT",
+)
+"""What this task knows of the instance, and the application should: IIS starts it without these variables."""
+
+
+class StepError(Exception):
+    """A step that cannot be done, and what to do about it."""
+
+
+def main() -> None:
+    """Every step, in order."""
+    log(f"configuring {os.environ.get('RoleInstanceID', 'this role')} with Python {sys.version.split()[0]}")
+    python = install_packages()
+    if PREPARED:
+        log("the emulator serves the site, by web.emulator.config or else web.config")
+    else:
+        configure_iis(python)
+    log("done")
 
 
 def log(text: str) -> None:
@@ -21,36 +66,202 @@ def log(text: str) -> None:
     print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
 
 
-def run(*command: object) -> None:
-    """Run a program; its failure fails this task."""
-    log("running " + subprocess.list2cmdline(map(str, command)))
-    subprocess.run(list(map(str, command)), check=True)
+def run(*command: object, well: tuple[int, ...] = (0,)) -> int:
+    """Run a program, which ends with one of the exit codes that are `well`, or else fails this task."""
+    words = list(map(str, command))
+    log(f"running {subprocess.list2cmdline(words)}")
+    code = subprocess.run(words, check=False).returncode
+    if code not in well:
+        message = f"{Path(words[0]).name} ended with exit code {code}; what it says about it stands above"
+        raise StepError(message)
+    return code
 
 
-def install_packages() -> None:
-    """Install the locked wheels offline, checking every hash, into an environment of the role's own."""
-    python = ENVIRONMENT / "Scripts" / "python.exe" if os.name == "nt" else ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        run(sys.executable, "-m", "venv", ENVIRONMENT)
-    options = ["--no-index", "--find-links", APPROOT / "wheelhouse", "--only-binary", ":all:", "--require-hashes"]
-    run(python, "-m", "pip", "install", "--disable-pip-version-check", *options, "-r", LOCK)
-
-
-def main() -> int:
-    log(f"configuring role {os.environ.get('RoleName')}, instance {os.environ.get('RoleInstanceId')}")
-    if os.environ.get("EMULATED", "").lower() == "true":
+def install_packages() -> Path:
+    """Install what the lock names from the wheelhouse, without a network; returns the interpreter that has it."""
+    if PREPARED:
         log("the emulator has installed the packages")
-    elif LOCK.exists():
-        install_packages()
-    else:
-        log(f"{LOCK.name} is not there: nothing to install")
-    log("done")
-    return 0
+        return Path(sys.executable)
+    if not LOCK.exists():
+        log(f"there is no {LOCK}, so nothing to install")
+        return Path(sys.executable)
+    lock = LOCK.read_bytes()
+    check_version(lock.decode())
+    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    installed = ENVIRONMENT / "installed.txt"
+    key = hashlib.sha256(lock + sys.version.encode() + sys.base_prefix.encode()).hexdigest()
+    if python.exists() and installed.exists() and installed.read_text() == key:
+        log("the packages are installed already")
+        return python
+    run(sys.executable, "-m", "venv", "--clear", ENVIRONMENT)
+    offline = ["--no-index", "--find-links", APPROOT / "wheelhouse", "--only-binary", ":all:", "--require-hashes"]
+    pip = [python, "-m", "pip", "--isolated", "--disable-pip-version-check"]
+    run(*pip, "install", *offline, "-r", LOCK)
+    installed.write_text(key)
+    return python
+
+
+def check_version(lock: str) -> None:
+    """Fail if the wheels are for another Python than this one."""
+    wanted = re.search(r"^# python (\d+\.\d+)", lock, re.MULTILINE)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if wanted and wanted[1] != here:
+        message = (
+            f"the role's wheels are for Python {wanted[1]}, and this is {here}: let PYTHON name a Python {wanted[1]}, "
+            f"or package with --python {here}"
+        )
+        raise StepError(message)
+
+
+def configure_iis(python: Path) -> None:
+    """Enable what IIS needs, register the application with FastCGI, and write its command into each web.config."""
+    bridge = find_bridge(python)
+    if not EMULATED:
+        enable_features()
+    # IIS looks an application up by these words, so that both must be the same in web.config and in its register.
+    words = [f'"{path}"' if " " in str(path) else str(path) for path in (python, bridge)]
+    register(*words)
+    for site in sites():
+        configure_site(site, "|".join(words))
+
+
+def find_bridge(python: Path) -> Path:
+    """The program between FastCGI and WSGI: the package wfastcgi, which is among the role's packages."""
+    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    bridge = Path(packages) / "wfastcgi.py"
+    if not bridge.exists():
+        message = f"{bridge} is not there: add wfastcgi to requirements.txt, or package the role with rolepack"
+        raise StepError(message)
+    return bridge
+
+
+def enable_features() -> None:
+    """Enable the features of Windows that a site needs; those that are enabled already stay so."""
+    dism = shutil.which("dism") or rf"{os.environ.get('SystemRoot')}\System32\dism.exe"
+    wanted = (f"/FeatureName:{name}" for name in FEATURES)
+    code = run(dism, "/Online", "/English", "/NoRestart", "/Enable-Feature", "/All", *wanted, well=(0, RESTART_NEEDED))
+    if code == RESTART_NEEDED:
+        log("Windows wants to be restarted for these features")
+
+
+def appcmd() -> list[str]:
+    """The command of IIS that edits its configuration; the variable `appcmd` may name another, with arguments."""
+    named = os.environ.get("appcmd")
+    if named:
+        return [named] if Path(named).exists() else [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', named)]
+    return [shutil.which("appcmd") or rf"{os.environ.get('SystemRoot')}\System32\inetsrv\appcmd.exe"]
+
+
+def register(executable: str, arguments: str) -> None:
+    """Let FastCGI start the application, and pass what this task knows of the instance; once."""
+    section = "/section:system.webServer/fastCgi"
+    listed = subprocess.run([*appcmd(), "list", "config", section], capture_output=True, text=True, check=False)
+    if listed.returncode:
+        raise StepError(f"appcmd cannot list its FastCGI applications: {listed.stdout}{listed.stderr}".strip())
+    known = ElementTree.fromstring(listed.stdout or "<nothing />").iter("application")
+    key = (executable, arguments)
+    application = next((one for one in known if (one.get("fullPath"), one.get("arguments")) == key), None)
+    named = f"[fullPath='{executable}',arguments='{arguments}'"
+    if application is None:
+        run(*appcmd(), "set", "config", section, f"/+{named},signalBeforeTerminateSeconds='30']", "/commit:apphost")
+    variables = application.iter("environmentVariable") if application is not None else ()
+    there = {one.get("name"): one.get("value") for one in variables}
+    changes = list(variable_changes(f"{named}].environmentVariables.", there))
+    if changes:
+        run(*appcmd(), "set", "config", section, *changes, "/commit:apphost")
+    if application is not None and not changes:
+        log("the application is registered with FastCGI already")
+
+
+def variable_changes(place: str, there: dict[str | None, str | None]) -> Iterator[str]:
+    """What appcmd is told so that the application gets the variables of PASSED."""
+    for name in PASSED:
+        value = os.environ.get(name)
+        if value is None or there.get(name) == value:
+            continue
+        if name in there:
+            yield f"/{place}[name='{name}'].value:{value}"
+        else:
+            yield f"/+{place}[name='{name}',value='{value}']"
+
+
+def sites() -> list[Path]:
+    """The folder of each site, as RoleModel.xml in the role's root names them."""
+    root = Path(os.environ["RoleRoot"] + os.sep) if "RoleRoot" in os.environ else APPROOT.parent
+    model = ElementTree.parse(root / "RoleModel.xml").getroot()
+    named = [element.get("physicalDirectory", "") for element in model.iter() if element.tag.endswith("}Site")]
+    return [root / place.replace("\\", "/") for place in named or ["approot"]]
+
+
+def configure_site(site: Path, processor: str) -> None:
+    """Write the site's web.config for this host; what was there first is kept as web.config.bak."""
+    target, backup = site / "web.config", site / "web.config.bak"
+    variant = site / ("web.emulator.config" if EMULATED else "web.cloud.config")
+    source = variant if variant.exists() else target
+    if not source.exists():
+        raise StepError(f"{target} is not there: the site needs one that names its application in WSGI_HANDLER")
+    try:
+        content = with_processor(source.read_bytes(), processor)
+    except (expat.ExpatError, UnicodeError, LookupError) as error:
+        raise StepError(f"{source} is no XML: {error}") from None
+    before = target.read_bytes() if target.exists() else None
+    if content == before:
+        log(f"{target} is right already")
+        return
+    if before is not None and not backup.exists():
+        write_whole(backup, before)
+    write_whole(target, content)
+    log(f"wrote {target} as {source.name} says, for {processor}")
+
+
+def with_processor(content: bytes, processor: str) -> bytes:
+    """A web.config whose Python handlers have this scriptProcessor; every other byte stays as it is."""
+    codec = codec_of(content)
+    text = content.decode(codec).encode()
+    starts: list[int] = []
+    open_tags: list[str] = []
+    parser = expat.ParserCreate("utf-8")
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "add" and open_tags[-1:] == ["handlers"] and attributes.get("name", "").lower() == HANDLER.lower():
+            starts.append(parser.CurrentByteIndex)
+        open_tags.append(tag)
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _tag: open_tags.pop()
+    parser.Parse(text, True)
+    value = 'scriptProcessor="{}"'.format(escape(processor, {'"': "&quot;"})).encode()
+    for place in reversed(starts):
+        tag = re.compile(rb"""<(?:"[^"]*"|'[^']*'|[^"'>])*>""").match(text, place)
+        if tag:
+            rest, found = re.subn(rb"""\bscriptProcessor\s*=\s*("[^"]*"|'[^']*')""", lambda _: value, tag[0])
+            new = rest if found else re.sub(rb"\s*/?>$", lambda end: b" " + value + end[0], tag[0])
+            text = text[:place] + new + text[tag.end() :]
+    if not starts:
+        log(f"no handler is called {HANDLER}, so web.config stays as it is")
+    return text.decode().encode(codec, "xmlcharrefreplace")
+
+
+def codec_of(content: bytes) -> str:
+    """How the bytes of an XML file are to be read: by its mark, its declaration, or else as UTF-8."""
+    for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if content.startswith(mark):
+            return codec
+    declared = re.match(rb"""<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)""", content)
+    return declared[1].decode() if declared else "utf-8"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is never there by half."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
-    except (OSError, subprocess.CalledProcessError) as error:
+        main()
+    except (StepError, OSError, subprocess.CalledProcessError, ElementTree.ParseError) as error:
         log(f"failed: {error}")
         sys.exit(1)

@@ -1,11 +1,16 @@
-"""Prepare an instance of this role: install its packages from the wheelhouse that came with it.
+"""Prepare an instance of this role before it starts.
 
-Runs as a startup task, on the host and in the emulator, each time the role starts; so every step may be repeated.
-Customise it here: what you add to main() runs before the role does. Standard library only. An exit code other than
-0 keeps the role from starting.
+It installs the role's packages from the wheelhouse that came with it.
+ConfigureCloudService.ps1 runs it on a host as a startup task, each time the role starts, and the emulator runs it too;
+so every step may be repeated, and changes nothing the second time. Standard library only.
+
+To customise it, add your steps to main(): `run` runs a program and fails the task if that fails, `log` writes a line to
+ConfigureCloudService.ps1.log. An exit code other than 0 keeps the role from starting.
 """
 
+import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +19,21 @@ from pathlib import Path
 APPROOT = Path(__file__).absolute().parent.parent
 LOCK = APPROOT / "requirements.lock"
 ENVIRONMENT = APPROOT / "env"
+EMULATED = os.environ.get("EMULATED", "").lower() == "true"
+PREPARED = EMULATED and "appcmd" not in os.environ
+"""Rolepack's emulator installs packages and serves sites itself; that of the SDK does not, and names its appcmd."""
+
+
+class StepError(Exception):
+    """A step that cannot be done, and what to do about it."""
+
+
+def main() -> None:
+    """Every step, in order."""
+    log(f"configuring {os.environ.get('RoleInstanceID', 'this role')} with Python {sys.version.split()[0]}")
+    python = install_packages()
+    log(f"LaunchWorker will use {python}")
+    log("done")
 
 
 def log(text: str) -> None:
@@ -21,36 +41,56 @@ def log(text: str) -> None:
     print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
 
 
-def run(*command: object) -> None:
-    """Run a program; its failure fails this task."""
-    log("running " + subprocess.list2cmdline(map(str, command)))
-    subprocess.run(list(map(str, command)), check=True)
+def run(*command: object, well: tuple[int, ...] = (0,)) -> int:
+    """Run a program, which ends with one of the exit codes that are `well`, or else fails this task."""
+    words = list(map(str, command))
+    log(f"running {subprocess.list2cmdline(words)}")
+    code = subprocess.run(words, check=False).returncode
+    if code not in well:
+        message = f"{Path(words[0]).name} ended with exit code {code}; what it says about it stands above"
+        raise StepError(message)
+    return code
 
 
-def install_packages() -> None:
-    """Install the locked wheels offline, checking every hash, into an environment of the role's own."""
-    python = ENVIRONMENT / "Scripts" / "python.exe" if os.name == "nt" else ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        run(sys.executable, "-m", "venv", ENVIRONMENT)
-    options = ["--no-index", "--find-links", APPROOT / "wheelhouse", "--only-binary", ":all:", "--require-hashes"]
-    run(python, "-m", "pip", "install", "--disable-pip-version-check", *options, "-r", LOCK)
-
-
-def main() -> int:
-    log(f"configuring role {os.environ.get('RoleName')}, instance {os.environ.get('RoleInstanceId')}")
-    if os.environ.get("EMULATED", "").lower() == "true":
+def install_packages() -> Path:
+    """Install what the lock names from the wheelhouse, without a network; returns the interpreter that has it."""
+    if PREPARED:
         log("the emulator has installed the packages")
-    elif LOCK.exists():
-        install_packages()
-    else:
-        log(f"{LOCK.name} is not there: nothing to install")
-    log("done")
-    return 0
+        return Path(sys.executable)
+    if not LOCK.exists():
+        log(f"there is no {LOCK}, so nothing to install")
+        return Path(sys.executable)
+    lock = LOCK.read_bytes()
+    check_version(lock.decode())
+    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    installed = ENVIRONMENT / "installed.txt"
+    key = hashlib.sha256(lock + sys.version.encode() + sys.base_prefix.encode()).hexdigest()
+    if python.exists() and installed.exists() and installed.read_text() == key:
+        log("the packages are installed already")
+        return python
+    run(sys.executable, "-m", "venv", "--clear", ENVIRONMENT)
+    offline = ["--no-index", "--find-links", APPROOT / "wheelhouse", "--only-binary", ":all:", "--require-hashes"]
+    pip = [python, "-m", "pip", "--isolated", "--disable-pip-version-check"]
+    run(*pip, "install", *offline, "-r", LOCK)
+    installed.write_text(key)
+    return python
+
+
+def check_version(lock: str) -> None:
+    """Fail if the wheels are for another Python than this one."""
+    wanted = re.search(r"^# python (\d+\.\d+)", lock, re.MULTILINE)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if wanted and wanted[1] != here:
+        message = (
+            f"the role's wheels are for Python {wanted[1]}, and this is {here}: let PYTHON name a Python {wanted[1]}, "
+            f"or package with --python {here}"
+        )
+        raise StepError(message)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
-    except (OSError, subprocess.CalledProcessError) as error:
+        main()
+    except (StepError, OSError, subprocess.CalledProcessError) as error:
         log(f"failed: {error}")
         sys.exit(1)
