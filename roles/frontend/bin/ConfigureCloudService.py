@@ -4,12 +4,14 @@ It installs the role's packages from the wheelhouse that came with it, and tells
 ConfigureCloudService.ps1 runs it on a host as a startup task, each time the role starts, and the emulator runs it too;
 so every step may be repeated, and changes nothing the second time. Standard library only.
 
-To customise it, add your steps to main(): `run` runs a program and fails the task if that fails, `log` writes a line to
-ConfigureCloudService.ps1.log. An exit code other than 0 keeps the role from starting.
+To customise it, add your steps to main(): `run` runs a program and fails the task if that fails, `pip` runs pip for the
+role's environment, `log` writes a line to ConfigureCloudService.ps1.log. Any exit code but 0 keeps the role from
+starting.
 """
 
 import codecs
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -25,6 +27,10 @@ from xml.sax.saxutils import escape
 APPROOT = Path(__file__).absolute().parent.parent
 LOCK = APPROOT / "requirements.lock"
 ENVIRONMENT = APPROOT / "env"
+PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+"""The interpreter that has the role's packages."""
+HAS_PIP = sys.version_info >= (3, 11) and importlib.util.find_spec("pip") is not None
+"""Whether the Python that runs this has a pip that can install for another, which saves the environment its own."""
 EMULATED = os.environ.get("EMULATED", "").lower() == "true"
 PREPARED = EMULATED and "appcmd" not in os.environ
 """Rolepack's emulator installs packages and serves sites itself; that of the SDK does not, and names its appcmd."""
@@ -70,11 +76,18 @@ def run(*command: object, well: tuple[int, ...] = (0,)) -> int:
     """Run a program, which ends with one of the exit codes that are `well`, or else fails this task."""
     words = list(map(str, command))
     log(f"running {subprocess.list2cmdline(words)}")
-    code = subprocess.run(words, check=False).returncode
+    # What the machine has set for pip is not meant for this role.
+    code = subprocess.run(words, env={**os.environ, "PIP_CONFIG_FILE": os.devnull}, check=False).returncode
     if code not in well:
         message = f"{Path(words[0]).name} ended with exit code {code}; what it says about it stands above"
         raise StepError(message)
     return code
+
+
+def pip(*words: object) -> None:
+    """Run a command of pip for the role's environment."""
+    program = [sys.executable, "-m", "pip", "--python", PYTHON] if HAS_PIP else [PYTHON, "-m", "pip"]
+    run(*program, "--isolated", "--disable-pip-version-check", *words)
 
 
 def install_packages() -> Path:
@@ -87,18 +100,16 @@ def install_packages() -> Path:
         return Path(sys.executable)
     lock = LOCK.read_bytes()
     check_version(lock.decode())
-    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     installed = ENVIRONMENT / "installed.txt"
     key = hashlib.sha256(lock + sys.version.encode() + sys.base_prefix.encode()).hexdigest()
-    if python.exists() and installed.exists() and installed.read_text() == key:
+    if PYTHON.exists() and installed.exists() and installed.read_text() == key:
         log("the packages are installed already")
-        return python
-    run(sys.executable, "-m", "venv", "--clear", ENVIRONMENT)
+        return PYTHON
+    run(sys.executable, "-m", "venv", "--clear", *(["--without-pip"] if HAS_PIP else []), ENVIRONMENT)
     offline = ["--no-index", "--find-links", APPROOT / "wheelhouse", "--only-binary", ":all:", "--require-hashes"]
-    pip = [python, "-m", "pip", "--isolated", "--disable-pip-version-check"]
-    run(*pip, "install", *offline, "-r", LOCK)
+    pip("install", *offline, "-r", LOCK)
     installed.write_text(key)
-    return python
+    return PYTHON
 
 
 def check_version(lock: str) -> None:
