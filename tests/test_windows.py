@@ -1,0 +1,165 @@
+"""What a Windows host does with a bundle made here: a real Windows Python installs it and runs it, under wine.
+
+No PowerShell and no IIS is here: a recorder stands in place of powershell.exe, batch files in place of dism and appcmd.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import windows as wine
+from conftest import add_role
+
+from cloudservice import lock
+
+MISSING = wine.why_not()
+pytestmark = [pytest.mark.wine, pytest.mark.network, pytest.mark.skipif(bool(MISSING), reason=str(MISSING))]
+SHOW = """
+import json, os, sys
+import markupsafe._speedups
+print(json.dumps([sys.argv[1:], os.getcwd(), os.environ.get("PYTHONPATH"), sys.executable, sys.platform]))
+sys.exit(9)
+"""
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory):
+    """The interpreter and the doubles, made by the first worker of a run that needs them."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    done = shared / "windows" / "done"
+    with lock.take(shared / "windows.lock", 300):
+        if not done.exists():
+            shutil.rmtree(done.parent, ignore_errors=True)
+            done.parent.mkdir()
+            wine.build(done.parent)
+            done.touch()
+    return done.parent
+
+
+@pytest.fixture(scope="session")
+def windows(tools, tmp_path_factory):
+    there = wine.Windows(tools, tmp_path_factory.mktemp("prefix"))
+    yield there
+    there.close()
+
+
+@pytest.fixture
+def packaged(shop, rolepack):
+    """A web role and a worker role whose packages have C extensions, in a bundle for Windows and Python 3.11."""
+    (shop / "roles/jobs/requirements.txt").write_text("markupsafe==3.0.2\n")
+    (shop / "roles/jobs/show.py").write_text(SHOW)
+    rolepack.ok("package", "--python", "3.11", cwd=shop)
+    return shop / "dist" / "shop.cspkg"
+
+
+@pytest.fixture
+def root(windows, tmp_path):
+    """The root of a role, which is drive E: as in Azure."""
+    place = tmp_path / "root"
+    place.mkdir()
+    windows.mount(place)
+    return place
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """Batch files that note how they are called, in place of programs that wine has not."""
+    place = tmp_path / "programs"
+    place.mkdir()
+    (place / "dism.cmd").write_bytes(b'@echo dism %* >>"%~dp0calls.txt"\r\n@exit /b 3010\r\n')
+    (place / "appcmd.cmd").write_bytes(b'@echo appcmd %* >>"%~dp0calls.txt"\r\n@exit /b 0\r\n')
+    return place
+
+
+def configure(windows, root, programs, **environ):
+    """Run ConfigureCloudService.py as the startup task does."""
+    own = {"RoleRoot": "E:", "RoleInstanceID": "web_IN_0", "EMULATED": "false"}
+    own |= {"appcmd": windows.path(programs / "appcmd.cmd")}
+    path = f"{windows.environ['WINEPATH']};{windows.path(programs)}"
+    script = r"E:\approot\bin\ConfigureCloudService.py"
+    return windows.python("-u", script, cwd=root / "approot" / "bin", **{**own, "WINEPATH": path, **environ})
+
+
+def test_a_web_role_is_installed_offline_and_configured(windows, packaged, root, programs):
+    wine.extract(packaged, "web", root)
+    done = configure(windows, root, programs)
+    assert done.returncode == 0, done.stdout
+    python, bridge = r"E:\approot\env\Scripts\python.exe", r"E:\approot\env\Lib\site-packages\wfastcgi.py"
+    assert f'scriptProcessor="{python}|{bridge}"' in (root / "approot/web.config").read_text()
+    assert "Windows wants to be restarted for these features" in done.stdout
+    calls = (programs / "calls.txt").read_text().splitlines()
+    assert calls[0].startswith("dism /Online /English /NoRestart /Enable-Feature /All /FeatureName:IIS-WebServerRole ")
+    assert calls[1].startswith("appcmd list config /section:system.webServer/fastCgi")
+    assert f"[fullPath='{python}',arguments='{bridge}',signalBeforeTerminateSeconds='30']" in calls[2]
+    before = (root / "approot/web.config").read_bytes()
+    again = configure(windows, root, programs)
+    assert again.returncode == 0, again.stdout
+    assert "the packages are installed already" in again.stdout
+    assert (root / "approot/web.config").read_bytes() == before
+    tests = windows.run(python, "-m", "unittest", "-v", cwd=root / "approot")
+    assert tests.returncode == 0, tests.stdout
+    assert "test_the_first_page_names_the_instance" in tests.stdout
+
+
+def test_a_worker_is_installed_offline_and_its_program_runs(windows, packaged, root, programs):
+    wine.extract(packaged, "jobs", root)
+    done = configure(windows, root, programs)
+    assert done.returncode == 0, done.stdout
+    python = r"E:\approot\env\Scripts\python.exe"
+    assert f"LaunchWorker will use {python}" in done.stdout
+    words = ["show.py", "two words", 'a "quote"', "back\\slash\\", ""]
+    path = r"lib;%RoleRoot%\approot\more"
+    script = r"E:\approot\bin\LaunchWorker.py"
+    ran = windows.run(python, "-u", script, *words, cwd=root / "approot", RoleRoot="E:", PYTHONPATH=path)
+    assert ran.returncode == 9, ran.stdout
+    arguments, cwd, found, running, system = json.loads(ran.stdout)
+    assert arguments == words[1:]
+    assert (cwd.rstrip("\\"), system) == (r"E:\approot", "win32")
+    assert found.split(";") == [r"E:\approot\lib", r"E:\approot\more"]
+    assert running == python
+
+
+def test_a_wheel_removed_from_the_bundle_fails_the_task_with_its_name(windows, packaged, root, programs):
+    wine.extract(packaged, "jobs", root)
+    next((root / "approot/wheelhouse").glob("MarkupSafe-*.whl")).unlink()
+    done = configure(windows, root, programs)
+    assert done.returncode == 1
+    assert "markupsafe==3.0.2" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("place", ["approot", "an approot (1)"])
+def test_ps_cmd_runs_powershell_in_its_folder_and_keeps_all_it_prints(windows, shop, tmp_path, place):
+    approot, store = tmp_path / place, tmp_path / "a store"
+    shutil.copytree(shop / "roles/jobs", approot)
+    environ = {"DiagnosticStore": windows.path(store), "RECORDER_CODE": "7"}
+    words = ["LaunchWorker.ps1", "worker.py", "--queue", "two words"]
+    line = " ".join(f'"{word}"' if " " in word else word for word in words)
+    for _ in range(2):
+        done = windows.run("cmd", "/c", r"bin\ps.cmd", *words, cwd=approot, **environ)
+        assert done.returncode == 7
+        assert not done.stdout.strip()
+    logged = (store / "LogFiles" / "LaunchWorker.ps1.log").read_text().splitlines()
+    powershell = r'"C:\windows\System32\WindowsPowerShell\v1.0\powershell.exe"'
+    called = f"out: {powershell} -NoProfile -NonInteractive -ExecutionPolicy Bypass -File {line}"
+    there = f"err: {windows.path(approot / 'bin')}"
+    assert [text.rstrip() for text in logged] == 2 * [called, there, "out: last"]
+
+
+def test_ps_cmd_without_a_script_says_so(windows, shop):
+    done = windows.run("cmd", "/c", windows.path(shop / "roles/jobs/bin/ps.cmd"), cwd=shop)
+    assert done.returncode == 2
+    assert "no script is named" in done.stdout
+
+
+def test_every_role_of_a_new_service_has_what_the_tasks_in_its_definition_name(windows, shop, tmp_path):
+    add_role(shop, "site", "web", "wsgi")
+    store = tmp_path / "store"
+    for role, line in (("site", "ps.cmd ConfigureCloudService.ps1"), ("jobs", r"bin\ps.cmd ConfigureCloudService.ps1")):
+        start = shop / "roles" / role / ("bin" if role == "site" else "")
+        done = windows.run("cmd", "/c", line, cwd=Path(start), DiagnosticStore=windows.path(store))
+        assert done.returncode == 0
+    assert len((store / "LogFiles/ConfigureCloudService.ps1.log").read_text().splitlines()) == 6
