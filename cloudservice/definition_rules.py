@@ -17,6 +17,12 @@ _MOST_COMPARED = 100
 """Public ports that a further one is compared with; a service with so many is refused anyway."""
 _NOT_HTTP = {"tcp", "udp", "any"}
 _SIZES = re.compile(r"(?i)ExtraSmall|Small|Medium|Large|ExtraLarge|A\d+|(Standard|Basic)_\w+")
+SIZES = "Write Standard_ and its name in Azure, such as Standard_D2_v2, or a classic one such as Small"
+
+
+def is_size(name: str) -> bool:
+    """Whether a virtual machine may have a size of that name; which there are changes with time and place."""
+    return _SIZES.fullmatch(name) is not None
 
 
 def check(defined: Definition) -> None:
@@ -34,10 +40,9 @@ def check(defined: Definition) -> None:
     probes = {probe.name for probe in defined.probes}
     for role, element in zip(defined.roles, defined.elements, strict=True):
         _name(read, element, "a role")
-        if not _SIZES.fullmatch(role.vmsize):
+        if not is_size(role.vmsize):
             wrong = f"role '{role.name}' has vmsize '{role.vmsize}', which is none that is known"
-            remedy = "Write Standard_ and its name in Azure, such as Standard_D2_v2, or a classic one such as Small"
-            read.fault(element, "unknown-size", wrong, remedy)
+            read.fault(element, "unknown-size", wrong, SIZES)
         _role(read, role, element)
         _endpoints(read, role, element, probes)
 

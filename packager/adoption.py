@@ -10,7 +10,7 @@ from cloudservice.definition import Definition
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
 from cloudservice.service import Role, Source
-from packager import ignored, scaffold, support
+from packager import ignored, scaffold, scripts, support
 from packager.scaffold import Templates
 
 _DEEP = 3
@@ -106,7 +106,7 @@ def _tasks(root: Path, templates: Templates) -> dict[Path, bytes]:
 
 def _support(role: Role, source: Source, templates: Templates) -> dict[Path, bytes]:
     """The support files that the role uses, or would if it had any tasks, by their places."""
-    used = support.used(role)
+    used = scripts.used(role)
     there = support.places(role, source, templates)
     return {
         path: content for path, content in there.items() if path.name.lower() == _CONFIG or path.stem.lower() in used
@@ -114,8 +114,8 @@ def _support(role: Role, source: Source, templates: Templates) -> dict[Path, byt
 
 
 def _remarks(role: Role, source: Source) -> Iterator[str]:
-    run = [name for task in role.tasks for name in support.scripts(task.command_line)]
-    if support.CONFIGURES not in run:
+    run = [name for task in role.tasks for name in scripts.names(task.command_line)]
+    if scripts.CONFIGURES not in run:
         others = " unless another one does" if run else ""
         yield f"no startup task runs ConfigureCloudService.ps1, so none installs its packages{others}"
     yield from support.remarks_on(role, source)

@@ -18,7 +18,7 @@ from packager.target import LAST_BINARY_RELEASES
 PYTHON = LAST_BINARY_RELEASES["3.12"]
 """What a Windows host without a Python installs for a role whose bundle does not say."""
 FRAMEWORKS = ("flask", "django", "bottle", "wsgi")
-_OPTIONS = {"unknown-size": "--vmsize", "same-port": "--port"}
+_OPTIONS = {"same-port": "--port"}
 """The options that a rule of the definition, once it is broken by a new role, is about."""
 
 
@@ -80,6 +80,8 @@ def write(blueprint: Blueprint) -> None:
 
 def _plan_role(root: Path, role: NewRole, texts: Texts, templates: Templates) -> Blueprint:
     _check_name("the role", role.name)
+    if not definition_rules.is_size(role.vmsize):
+        raise ServiceError(Fault("--vmsize", f"'{role.vmsize}' is no size that is known", definition_rules.SIZES))
     place = folder.role_folder(root, role.name)
     values = _values(role, texts)
     entries = Addition(

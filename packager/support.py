@@ -1,27 +1,20 @@
 """The support files of a role: which ones it has, which it lacks, and which are another's."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
-from cloudservice import changes, command_rules, commandline, definition, names, source_rules, sources, spelling
+from cloudservice import changes, command_rules, definition, names, source_rules, sources, spelling
 from cloudservice.edit import Node
 from cloudservice.edit import Source as Text
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.service import Role, Source
-from packager import ignored
+from packager import ignored, scripts
 from packager.blueprint import PYTHON, Blueprint
 from packager.scaffold import File, Templates
 
-_SCRIPTS = {".ps1", ".py", ".cmd", ".bat"}
-BATCH, CONFIGURES, LAUNCHES = "ps", "configurecloudservice", "launchworker"
-"""The scripts that command lines name, without endings and in lower case."""
-_INTERPRETED = (PurePosixPath("bin/ps.cmd"), PurePosixPath("bin/ConfigureCloudService.ps1"))
-_INTERPRETED_OF_WORKERS = PurePosixPath("bin/LaunchWorker.ps1")
-_VERSION = re.compile(rb"'\d+\.\d+\.\d+'")
 _PROGRAMS = ("worker.py", "main.py", "app.py", "__main__.py")
 
 
@@ -52,7 +45,7 @@ def plan(root: Path, name: str, templates: Templates) -> Support:
     left = []
     for path, content in wanted.items():
         if os.path.lexists(path):
-            is_ours = path.is_file() and _same(path.read_bytes(), content)
+            is_ours = path.is_file() and scripts.same(path.read_bytes(), content)
             left.append(f"{shown(path)} is there already" if is_ours else f"{shown(path)} is another, and stays")
     lacking = {path: content for path, content in wanted.items() if not os.path.lexists(path)}
     entries, kept = _entries(role, source, templates)
@@ -77,12 +70,6 @@ def places(role: Role, source: Source, templates: Templates) -> dict[Path, bytes
     }
 
 
-def used(role: Role) -> set[str]:
-    """The support scripts that the role's command lines name, without endings; the usual ones if it starts none."""
-    tasks = {name for task in role.tasks for name in scripts(task.command_line)} or {BATCH, CONFIGURES}
-    return tasks | (scripts(role.entry_point or "") if role.entry_point else {BATCH, LAUNCHES})
-
-
 def foreign_script(source: Source) -> Path | None:
     """The role's ConfigureCloudService.ps1, if it is another than ours and so knows nothing of a bundle's wheels."""
     script = spelling.find(source.folder, "bin/ConfigureCloudService.ps1")
@@ -90,12 +77,13 @@ def foreign_script(source: Source) -> Path | None:
 
 
 def changed_scripts(role: Role, source: Source, templates: Templates) -> list[Path]:
-    """The scripts that a role uses and only Windows can run, where they are not as rolepack writes them."""
-    named = used(role)
-    rendered = {file.path: file.content for file in _rendered(role, source, templates)}
-    interpreted = [*_INTERPRETED, *([_INTERPRETED_OF_WORKERS] if role.kind == "worker" else [])]
-    there = {path: spelling.find(source.folder, str(path)) for path in interpreted if path.stem.lower() in named}
-    return [place for path, place in there.items() if place.is_file() and not _same(place.read_bytes(), rendered[path])]
+    """The scripts that a role uses and only Windows can run, where they are neither rolepack's nor of `templates`."""
+    values = _values(role, source)
+    return [
+        place
+        for name, place in scripts.changed(role, source).items()
+        if not scripts.same(place.read_bytes(), templates.text(name, values).encode())
+    ]
 
 
 def project_entries(root: Path, source: Source, wanted: Iterable[Path]) -> dict[Path, bytes]:
@@ -125,18 +113,23 @@ def remarks_on(role: Role, source: Source) -> Iterator[str]:
 
 def _rendered(role: Role, source: Source, templates: Templates) -> Iterator[File]:
     """The support files of a kind of role; a web role's web.config is one of them."""
+    values = _values(role, source)
+    for file in templates.render(["support/both", f"support/{role.kind}", "roles/web"], values):
+        if role.kind == "web" or file.path.name != "web.config":
+            yield file
+
+
+def _values(role: Role, source: Source) -> dict[str, object]:
+    """What the templates of support files may ask for, of a role that is there."""
     package = _django(source.folder) if role.kind == "web" else ""
-    values = {
+    return {
         "name": role.name,
         "kind": role.kind,
-        "framework": "",  # no more is known of a role that is there than its folder shows
+        "framework": "",  # no more is known of it than its folder shows
         "handler": f"{package}.wsgi.application" if package else "app.wsgi_app",
         "django_settings": f"{package}.settings" if package else "",
         "python": PYTHON,
     }
-    for file in templates.render(["support/both", f"support/{role.kind}", "roles/web"], values):
-        if role.kind == "web" or file.path.name != "web.config":
-            yield file
 
 
 def _django(place: Path) -> str:
@@ -152,7 +145,7 @@ def _entries(role: Role, source: Source, templates: Templates) -> tuple[list[tup
     kept: list[str] = []
     if not any(store.name == "DiagnosticStore" for store in role.local_storage):
         entries.append((templates.text("entries/store.xml.j2", values), ("LocalResources",)))
-    running = [task.command_line for task in role.tasks if CONFIGURES in scripts(task.command_line)]
+    running = [task.command_line for task in role.tasks if scripts.CONFIGURES in scripts.names(task.command_line)]
     kept += [f"the startup task `{line}` stays" for line in (task.command_line for task in role.tasks)]
     if not running:
         entries.append((templates.text("entries/task.xml.j2", values), ("Startup",)))
@@ -189,21 +182,9 @@ def _must_be_python(root: Path, role: Role, source: Source) -> None:
     raise ServiceError(Fault(shown(source.folder), wrong, remedy))
 
 
-def scripts(command_line: str) -> set[str]:
-    """The names of the scripts in a command line, without endings and in lower case."""
-    paths = map(PureWindowsPath, commandline.words(command_line))
-    return {path.stem.lower() for path in paths if path.suffix.lower() in _SCRIPTS}
-
-
 def _is_foreign(script: Path) -> bool:
     """Whether a script is there that does not run its Python twin, as ours do."""
     return script.is_file() and command_rules.runs_itself(script)
-
-
-def _same(there: bytes, rendered: bytes) -> bool:
-    """Whether a file says what is rendered, whatever its line ends and the version of Python in it."""
-    first, second = (_VERSION.sub(b"", content.replace(b"\r\n", b"\n")) for content in (there, rendered))
-    return first == second
 
 
 def _with_content(name: str) -> changes.Change:

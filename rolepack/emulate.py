@@ -196,14 +196,17 @@ def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) ->
 def _changed(root: Path, loaded: "Service", roles: Sequence[str]) -> Iterable[str]:
     """Scripts that only Windows can run and that are not as rolepack writes them: what they say else is not done."""
     from cloudservice.files import shown
+    from packager import scripts
+
+    suspects = [name for name in roles if scripts.changed(loaded.role(name), loaded.sources[name])]
+    if os.name == "nt" or not suspects:
+        return
     from packager import support
     from packager.scaffold import Templates
     from rolepack import options
 
-    if os.name == "nt":
-        return
     templates = Templates(options.load(root).templates)
-    for name in roles:
+    for name in suspects:
         for script in support.changed_scripts(loaded.role(name), loaded.sources[name], templates):
             yield f"{name}: {shown(script)} is not as rolepack writes it; what was changed in it is not done here"
 

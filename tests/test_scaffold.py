@@ -156,3 +156,136 @@ def test_the_sample_service_has_the_support_files_of_the_templates(role, kind):
     assert len(support) == (4 if kind == "web" else 6)
     for file in support:
         assert (ROOT / "roles" / role / file.path).read_bytes() == file.content
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["mail.", "--kind", "worker"], ["NAME: 'mail.' cannot be the name of the role. Use up to 100"]),
+        (["nul", "--kind", "worker"], ["NAME: 'nul' cannot be the name of the role."]),
+        (
+            ["Jobs", "--kind", "worker"],
+            ["ServiceDefinition.csdef: there is a role 'jobs' already. Choose another name."],
+        ),
+        (["left", "--kind", "worker"], ["roles/left: on Windows it is the same folder as roles/Left. Choose another"]),
+        (
+            ["x", "--kind", "web", "--framework", "rails"],
+            ["--framework: 'rails' is not known. Choose from"],
+        ),
+        (["x", "--kind", "worker", "--framework", "flask"], ["--framework: a worker role has none. Leave it out, or"]),
+        (
+            ["x", "--kind", "worker", "--port", "80"],
+            ["--port: a worker role has no public port."],
+        ),
+        (
+            ["x", "--kind", "web", "--port", "80"],
+            ["--port: port 80 of x/Endpoint1 is already taken by web/Endpoint1."],
+        ),
+        (
+            ["x", "--kind", "web", "--port", "70000"],
+            ["--port: '70000' is no port."],
+        ),
+        (
+            ["x", "--kind", "web", "--instances", "0"],
+            ["--instances: '0' is no such number. Write a"],
+        ),
+        (["x", "--kind", "web", "--instances", "two"], ["--instances: 'two' is no such number."]),
+        (
+            ["x", "--kind", "web", "--vmsize", "Huge"],
+            ["--vmsize: 'Huge' is no size that is known. Write Standard_"],
+        ),
+        (
+            ["x", "--kind", "api", "--instances", "0", "--port", "x", "--framework", "y"],
+            ["--kind: 'api'", "--framework: 'y'", "--instances: '0'", "--port: 'x'"],
+        ),
+    ],
+)
+def test_a_role_that_cannot_be_is_told_and_nothing_is_written(shop, rolepack, words, told):
+    (shop / "roles" / "Left").mkdir()
+    before = {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()}
+    lines = rolepack.refused("new-role", *words, cwd=shop).splitlines()
+    assert len(lines) == len(told)
+    for line, beginning in zip(lines, told, strict=True):
+        assert line.startswith(beginning)
+    assert {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()} == before
+    assert not (shop / "roles" / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["con"], "NAME: 'con' cannot be the name of the service."),
+        (["a b"], "NAME: 'a b' cannot be the name of the service."),
+        (["x" * 101], "cannot be the name of the service."),
+        (["new", "--web", "a", "--worker", "b/c"], "NAME: 'b/c' cannot be the name of the role."),
+        (["new", "--web", "one", "--worker", "ONE"], "new/ServiceDefinition.csdef: there is a role 'one' already."),
+        (["old"], "old/ServiceDefinition.csdef: it exists already. Move it away, or choose another name."),
+        (["file"], "file"),
+    ],
+)
+def test_a_service_that_cannot_be_is_told_and_nothing_is_written(tmp_path, rolepack, words, told):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / folder.DEFINITION).write_text("mine")
+    (tmp_path / "file").write_text("mine too")
+    before = sorted(tmp_path.rglob("*"))
+    said = rolepack.refused("new-service", *words, cwd=tmp_path)
+    assert told in said
+    assert len(said.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_new_service_with_roles_is_one_folder_and_passes_every_check(tmp_path, rolepack):
+    words = ("--web", "site", "--worker", "orders", "--web", "admin", "--worker", "mail")
+    said = rolepack.ok("new-service", "shop", *words, cwd=tmp_path)
+    assert "Made service 'shop' with site and admin and orders and mail in shop/ (" in said
+    assert said.endswith("Next: cd shop; invoke emulate\n")
+    done = folder.check(tmp_path / "shop", date(2026, 11, 21))
+    assert not done.errors
+    assert [role.name for role in done.services[0].roles] == ["site", "admin", "orders", "mail"]
+    assert [role.endpoints[0].port for role in done.services[0].roles[:2]] == [80, 81]
+    assert [probe.name for probe in done.services[0].probes] == ["site-health", "admin-health"]
+    assert below(tmp_path / "shop") >= {
+        *("README.md", "invoke.yaml", "tasks.py", ".gitignore", "azure-pipelines.yml", ".github/workflows/service.yml"),
+        *("ServiceConfiguration.Local.cscfg", "ServiceConfiguration.Cloud.cscfg", "roles/mail/worker.py"),
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["shop"]
+
+
+def test_a_new_service_may_go_into_a_folder_that_is_there(tmp_path, rolepack):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "LICENSE").write_text("mine")
+    rolepack.ok("new-service", "shop", "--worker", "jobs", "--service", ".", cwd=tmp_path)
+    assert below(tmp_path) >= {"LICENSE", "tasks.py", "roles/jobs/worker.py"}
+
+
+def test_a_role_is_what_its_options_say(shop, rolepack):
+    words = ("--framework", "bottle", "--instances", "3", "--port", "9000", "--vmsize", "Standard_D2_v3")
+    said = rolepack.ok("new-role", "site", "--kind", "web", *words, cwd=shop)
+    loaded = folder.load(shop, "Cloud")
+    role = loaded.role("site")
+    assert (role.vmsize, role.endpoints[0].port, loaded.configured["site"].instances) == ("Standard_D2_v3", 9000, 3)
+    assert role.endpoints[0].probe == "site-health"
+    assert [probe.path for probe in loaded.probes] == ["/health", "/health"]
+    assert "Made web role 'site' in roles/site/, for port 9000." in said
+    assert [line.strip()[:8] for line in said.splitlines()[-3:]] == ["Next: 1.", "2. invok", "3. invok"]
+
+
+def test_removing_a_role_takes_back_what_adding_it_wrote(shop, rolepack):
+    files = [shop / folder.DEFINITION, *shop.glob("*.cscfg")]
+    before = [path.read_bytes() for path in files]
+    for framework in ("django", "wsgi"):
+        add_role(shop, "more", "web", framework)
+        assert "now without role more and probe more-health." in rolepack.ok("remove-role", "more", cwd=shop)
+        assert [path.read_bytes() for path in files] == before
+        (shop / "roles/more").rename(shop / f"old-{framework}")
+    for name in ("web", "jobs"):
+        rolepack.ok("remove-role", name, cwd=shop)
+    assert "LoadBalancerProbes" not in files[0].read_text()
+
+
+def test_a_probe_that_another_role_uses_stays(shop, rolepack):
+    add_role(shop, "more", "web")
+    path = shop / folder.DEFINITION
+    path.write_text(path.read_text().replace('loadBalancerProbe="more-health"', 'loadBalancerProbe="web-health"'))
+    rolepack.ok("remove-role", "web", cwd=shop)
+    assert [probe.name for probe in folder.load(shop, "Local").probes] == ["web-health", "more-health"]

@@ -138,7 +138,7 @@ def configure_iis(python: Path) -> None:
 
 def find_bridge(python: Path) -> Path:
     """The program between FastCGI and WSGI: the package wfastcgi, which is among the role's packages."""
-    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     bridge = Path(packages) / "wfastcgi.py"
     if not bridge.exists():
