@@ -48,7 +48,7 @@ class Blueprint:
     @property
     def paths(self) -> list[Path]:
         """Every file that is written."""
-        return [*(path for files in self.folders.values() for path in files), *self.plan.contents]
+        return [*sorted(path for files in self.folders.values() for path in files), *self.plan.contents]
 
 
 def plan_service(root: Path, name: str, roles: Sequence[NewRole], templates: Templates) -> Blueprint:
