@@ -41,19 +41,20 @@ def plan(root: Path, name: str, templates: Templates) -> Support:
     if source is None:
         raise ServiceError(Fault("ROLE", f"'{name}' cannot be the name of a role", names.RULE))
     _must_be_python(root, role, source)
-    wanted = places(role, source, templates)
-    left = []
+    everything = places(role, source, templates)
+    far = [path for path in everything if not source_rules.is_near(root, path.parent)]
+    wanted = {path: content for path, content in everything.items() if path not in far}
+    left = [f"{shown(path)} is not in or beside the service, and is left alone" for path in far]
     for path, content in wanted.items():
         if os.path.lexists(path):
             is_ours = path.is_file() and scripts.same(path.read_bytes(), content)
             left.append(f"{shown(path)} is there already" if is_ours else f"{shown(path)} is another, and stays")
     lacking = {path: content for path, content in wanted.items() if not os.path.lexists(path)}
     entries, kept = _entries(role, source, templates)
-    edits = changes.plan_elements(texts, name, entries)
     projects = project_entries(root, source, wanted)
-    plan = changes.Plan({**edits.contents, **projects}, {**edits.said, **dict.fromkeys(projects, ("support files",))})
+    edits = changes.Plan({**changes.plan_elements(texts, name, entries).contents, **projects}, {})
     remarks = [*remarks_on(role, source), *ignored.advice(root, wanted)]
-    return Support(Blueprint({source.folder: lacking}, plan), (*left, *kept), tuple(remarks))
+    return Support(Blueprint({source.folder: lacking}, edits), (*left, *kept), tuple(remarks))
 
 
 def places(role: Role, source: Source, templates: Templates) -> dict[Path, bytes]:

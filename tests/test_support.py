@@ -176,6 +176,14 @@ def test_a_role_of_a_far_folder_is_left_alone(old, tmp_path_factory):
     assert [path.name for path in far.iterdir()] == ["main.py"]
 
 
+def test_a_bin_that_leads_elsewhere_is_left_alone(old, tmp_path_factory):
+    far = tmp_path_factory.mktemp("far")
+    (old / "roles/jobs/bin").symlink_to(far)
+    planned = add(old, "jobs")
+    assert not list(far.iterdir())
+    assert "roles/jobs/bin/ps.cmd is not in or beside the service, and is left alone" in "\n".join(planned.left)
+
+
 def test_the_command_says_what_it_did_and_what_it_left(old, rolepack):
     said = rolepack.ok("add-support-files", "site", cwd=old)
     assert "  the startup task `mine.cmd /x` stays\n" in said
