@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
 from cloudservice import (
@@ -52,6 +53,13 @@ class Addition:
     definition: str
     configurations: Mapping[str, str]
     probe: str = ""
+
+
+class Entry(NamedTuple):
+    """An element to be, given as edit.Source.append wants it, and the names of those that are to hold it."""
+
+    text: str
+    parents: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +229,14 @@ def plan_addition(texts: Texts, addition: Addition) -> Plan:
     return Plan(contents, dict.fromkeys(contents, (f"role {role}",)))
 
 
-def plan_elements(texts: Texts, role: str, entries: Sequence[tuple[str, tuple[str, ...]]]) -> Plan:
-    """Add elements to a role of the definition, each with the names of those that hold it.
+def plan_elements(texts: Texts, role: str, entries: Sequence[Entry]) -> Plan:
+    """Add elements to a role of the definition.
 
     ServiceError if that would break a new rule.
     """
     path = texts.definition
     defined = definition.parse(path, texts.contents[path])
-    changes = (with_element(entry, *parents, role=role) for entry, parents in entries)
+    changes = (with_element(entry.text, *entry.parents, role=role) for entry in entries)
     contents = {path: apply(path, texts.contents[path], *changes)} if entries else {}
     faults = _beyond(_faults_of(definition.parse(path, contents[path])), _faults_of(defined)) if entries else []
     if faults:
@@ -277,7 +285,9 @@ def _check_settings(role: Role, settings: Mapping[str, str]) -> None:
     faults = []
     for name, value in settings.items():
         if name not in declared and modules.are_known(role):
-            remedy = f"Declare it in the definition, or choose from {', '.join(declared) or 'none'}"
+            remedy = f'Add <Setting name="{name}" /> to its ConfigurationSettings in the definition and everywhere else'
+            if declared:
+                remedy = f"{remedy}, or choose from {', '.join(declared)}"
             faults.append(Fault("--setting", f"role '{role.name}' does not declare the setting '{name}'", remedy))
         if not edit.is_text(value):
             wrong = f"the value of '{name}' holds a character that XML cannot"

@@ -34,7 +34,8 @@ def check(read: Document, role: Role, element: Element, source: Source) -> list[
         listing = listing_of(source)
     except ServiceError as error:
         faults += error.faults
-    judge = _Judge(read, f"the command line of role '{role.name}'", source, Files(source.folder), listing)
+    its, adds = f"the command line of role '{role.name}'", f"rolepack add-support-files {role.name}"
+    judge = _Judge(read, its, adds, source, Files(source.folder), listing)
     base = "bin" if role.kind == "web" else ""
     lines = [(task, base) for task in element.all("Startup", "Task")]
     lines += [(entry, "") for entry in element.all("Runtime", "EntryPoint", "ProgramEntryPoint")]
@@ -59,6 +60,7 @@ class _Judge:
 
     read: Document
     its: str
+    adds: str
     source: Source
     files: Files
     listing: Listing | None
@@ -113,7 +115,7 @@ class _Judge:
             wrong = f"{wrong}, where it is looked for"
             remedy = f"Write {PureWindowsPath(os.path.relpath(elsewhere, base))}"
         elif PureWindowsPath(name).name.lower() in _SUPPORT:
-            remedy = "Add it with `rolepack adopt . --add` (if it was there, bin/ may be git-ignored)"
+            remedy = f"Add it with `{self.adds}` (if it was there, bin/ may be git-ignored)"
         else:
             remedy = "Add the file (is its folder git-ignored?), or correct the command line"
         self.read.fault(where, "missing-file", wrong, remedy)

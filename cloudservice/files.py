@@ -26,14 +26,16 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    with _named(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, _mode(path))
-        os.replace(name, path)
+        with _named(path):
+            os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -49,14 +51,17 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder under a temporary name beside `path`; on success it takes the name, on any error it is gone.
 
-    OSError if there is such a folder by then.
+    OSError if there is a folder with something in it by then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    _remove_abandoned(path)
+    with _named(path):
+        part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     try:
         yield part
         part.chmod(0o777 & ~_UMASK)
-        part.rename(path)
+        with _named(path):
+            part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -69,11 +74,21 @@ def shown(path: Path) -> str:
     return os.path.relpath(there, here)
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error speak of the path that is meant, and not of a temporary name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
 def _remove_abandoned(path: Path) -> None:
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - part.stat().st_mtime > _ABANDONED:
-                part.unlink()
+                shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
 
 
 def _mode(path: Path) -> int:

@@ -64,7 +64,7 @@ def definition_file(folder: Path) -> Path:
 
 def role_folder(folder: Path, role: str) -> Path:
     """Where the sources of a new role are put."""
-    return folder / "roles" / role
+    return spelling.find(folder, "roles") / role
 
 
 def site_folders(folder: Path, role: Role, source: Source) -> dict[str, Path]:

@@ -101,7 +101,12 @@ def _check_role(here: Path, read: Document, role: Role, element: Element, source
     faults: list[Fault] = []
     if role.kind == "worker" and not role.entry_point and not element.first("Runtime", "EntryPoint"):
         wrong = f"worker role '{role.name}' has no program to run"
-        read.fault(element, "no-program", wrong, "Add Runtime/EntryPoint/ProgramEntryPoint with its command line")
+        read.fault(
+            element,
+            "no-program",
+            wrong,
+            f"Add it with `rolepack add-support-files {role.name}`, or a Runtime/EntryPoint by hand",
+        )
     if not source.folder.is_dir():
         _no_folder(here, read, role, element, source)
     elif here.is_relative_to(real := source.folder.resolve()):
@@ -143,7 +148,9 @@ def _web_config(here: Path, read: Document, role: Role, element: Element, source
         del there[0]
     if not there:
         wrong = f"the site of role '{role.name}' has no web.config in {shown(place)}"
-        remedy = "Add one that names the application in WSGI_HANDLER; `rolepack adopt . --add` writes one"
+        remedy = (
+            f"Add one that names the application in WSGI_HANDLER; `rolepack add-support-files {role.name}` writes one"
+        )
         read.fault(element, "no-web-config", wrong, remedy)
     faults: list[Fault] = []
     for path in there:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,24 @@ from packager.target import LAST_BINARY_RELEASES
 
 PYTHON = LAST_BINARY_RELEASES["3.12"]
 """What a Windows host without a Python installs for a role whose bundle does not say."""
-FRAMEWORKS = ("flask", "django", "bottle", "wsgi")
 _OPTIONS = {"same-port": "--port"}
 """The options that a rule of the definition, once it is broken by a new role, is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """What a role is made with: its WSGI handler and settings of Django, where to begin, and how its tests run."""
+
+    handler: str = "app.wsgi_app"
+    settings: str = ""
+    begin: str = "app.py"
+    tests: str = "-m unittest"
+
+
+DJANGO = Framework("config.wsgi.application", "config.settings", "home/views.py", "manage.py test")
+FRAMEWORKS = {"flask": Framework(), "django": DJANGO, "bottle": Framework(), "wsgi": Framework()}
+"""Those of web roles."""
+_NONE = Framework(begin="worker.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,11 @@ class NewRole:
     instances: int = 1
     port: int | None = None
     vmsize: str = "Small"
+
+    @property
+    def made_with(self) -> Framework:
+        """Its framework, or what stands for one in a worker role."""
+        return FRAMEWORKS.get(self.framework, _NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +74,13 @@ class Blueprint:
 
 def plan_service(root: Path, name: str, roles: Sequence[NewRole], templates: Templates) -> Blueprint:
     """A new service in folder `root`, with some roles. ServiceError, with all faults, if that cannot be."""
-    _check_name("the service", name)
+    faults = [] if names.is_name(name) else [_not_a_name("NAME", "the service", name)]
+    faults += [fault for role in roles for fault in faults_of(role, f"--{role.kind}")]
+    if folder.definition_file(root).is_file():
+        wrong = "there is a service in it already"
+        faults.append(Fault(shown(root), wrong, "Choose another folder, or add roles to it with new-role"))
+    if faults:
+        raise ServiceError(*faults)
     files = {root / file.path: file.content for file in templates.render(["service"], {"name": name, "roles": roles})}
     named = {folder.configuration_name(path.name): path for path in files}
     configurations = {each: path for each, path in named.items() if each is not None}
@@ -68,7 +95,39 @@ def plan_service(root: Path, name: str, roles: Sequence[NewRole], templates: Tem
 
 def plan_role(root: Path, role: NewRole, templates: Templates) -> Blueprint:
     """A new role of the service in folder `root`. ServiceError, with all faults, if that cannot be."""
+    faults = faults_of(role, "NAME")
+    if faults:
+        raise ServiceError(*faults)
     return _plan_role(root, role, changes.read(root), templates)
+
+
+def faults_of(role: NewRole, where: str) -> list[Fault]:
+    """What is wrong with a wanted role, whatever the service; `where` gave its name."""
+    faults = [] if names.is_name(role.name) else [_not_a_name(where, "the role", role.name)]
+    if not definition_rules.is_size(role.vmsize):
+        faults.append(Fault("--vmsize", f"'{role.vmsize}' is no size that is known", definition_rules.SIZES))
+    return faults
+
+
+def values(name: str, kind: Kind, framework: str = "", **known: Any) -> dict[str, Any]:
+    """What the templates of a role may ask for; what is not known of it has a usual value."""
+    made_with = FRAMEWORKS.get(framework, _NONE)
+    return {
+        "name": name,
+        "kind": kind,
+        "framework": framework,
+        "handler": made_with.handler,
+        "django_settings": made_with.settings,
+        "program": _NONE.begin,
+        "probe": f"{name}-health",
+        "port": 80,
+        "vmsize": "Small",
+        "instances": 1,
+        "is_local": False,
+        "secret": "",
+        "python": PYTHON,
+        **known,
+    }
 
 
 def write(blueprint: Blueprint) -> None:
@@ -79,19 +138,18 @@ def write(blueprint: Blueprint) -> None:
 
 
 def _plan_role(root: Path, role: NewRole, texts: Texts, templates: Templates) -> Blueprint:
-    _check_name("the role", role.name)
-    if not definition_rules.is_size(role.vmsize):
-        raise ServiceError(Fault("--vmsize", f"'{role.vmsize}' is no size that is known", definition_rules.SIZES))
     place = folder.role_folder(root, role.name)
-    values = _values(role, texts)
+    port = role.port or _free_port(texts) if role.kind == "web" else None
+    known = {"port": port, "vmsize": role.vmsize, "instances": role.instances, "secret": secrets.token_urlsafe(50)}
+    asked = values(role.name, role.kind, role.framework, **known, probe=_free_probe(role.name, texts))
     entries = Addition(
         role.name,
-        templates.text(f"entries/{role.kind}.xml.j2", values),
+        templates.element(f"entries/{role.kind}.xml.j2", asked),
         {
-            name: templates.text("entries/configuration.xml.j2", {**values, "configuration": name})
+            name: templates.element("entries/configuration.xml.j2", {**asked, "is_local": _is_local(name, texts)})
             for name in texts.configurations
         },
-        templates.text("entries/probe.xml.j2", values) if role.kind == "web" else "",
+        templates.element("entries/probe.xml.j2", asked) if role.kind == "web" else "",
     )
     try:
         plan = changes.plan_addition(texts, entries)
@@ -100,26 +158,8 @@ def _plan_role(root: Path, role: NewRole, texts: Texts, templates: Templates) ->
     _check_place(root, place)
     kinds = ["support/both", f"support/{role.kind}", "roles/both", f"roles/{role.kind}"]
     kinds += [f"roles/{role.framework}"] if role.framework else []
-    files = {place / file.path: file.content for file in templates.render(kinds, values)}
-    return Blueprint({place: files}, plan, values["port"])
-
-
-def _values(role: NewRole, texts: Texts) -> dict[str, Any]:
-    """What the templates of a role may ask for."""
-    return {
-        "name": role.name,
-        "kind": role.kind,
-        "framework": role.framework,
-        "instances": role.instances,
-        "vmsize": role.vmsize,
-        "port": role.port or (_free_port(texts) if role.kind == "web" else None),
-        "probe": f"{role.name}-health",
-        "program": "worker.py",
-        "handler": "config.wsgi.application" if role.framework == "django" else "app.wsgi_app",
-        "django_settings": "config.settings" if role.framework == "django" else "",
-        "secret": secrets.token_urlsafe(50),
-        "python": PYTHON,
-    }
+    files = {place / file.path: file.content for file in templates.render(kinds, asked)}
+    return Blueprint({place: files}, plan, port)
 
 
 def _by_option(fault: Fault) -> Fault:
@@ -128,17 +168,32 @@ def _by_option(fault: Fault) -> Fault:
     return fault if option is None else replace(fault, where=option, line=None)
 
 
+def _is_local(configuration: str, texts: Texts) -> bool:
+    """Whether the emulator takes a configuration where none is named."""
+    return configuration.lower() == "local" or len(texts.configurations) == 1
+
+
 def _free_port(texts: Texts) -> int:
     """The first port from 80 on at which nothing of the service answers."""
     known = definition.parse(texts.definition, texts.contents[texts.definition])
     endpoints = [each for role in known.roles for each in modules.endpoints_of(role)]
     taken = [ports for each in endpoints for ports in definition_rules.public_ports(each)]
-    return next(port for port in range(80, 65536) if not any(ports.first <= port <= ports.last for ports in taken))
+    free = (port for port in range(80, 65536) if not any(ports.first <= port <= ports.last for ports in taken))
+    found = next(free, None)
+    if found is None:
+        raise ServiceError(Fault("--port", "every public port is taken", "Narrow a range of ports in the definition"))
+    return found
 
 
-def _check_name(noun: str, name: str) -> None:
-    if not names.is_name(name):
-        raise ServiceError(Fault("NAME", f"'{name}' cannot be the name of {noun}", names.RULE))
+def _free_probe(role: str, texts: Texts) -> str:
+    """A name for a role's probe that no other one has."""
+    known = {probe.name for probe in definition.parse(texts.definition, texts.contents[texts.definition]).probes}
+    usual = f"{role}-health"
+    return next(name for name in chain([usual], (f"{usual}-{number}" for number in count(2))) if name not in known)
+
+
+def _not_a_name(where: str, noun: str, name: str) -> Fault:
+    return Fault(where, f"'{name}' cannot be the name of {noun}", names.RULE)
 
 
 def _check_place(root: Path, place: Path) -> None:
@@ -146,7 +201,7 @@ def _check_place(root: Path, place: Path) -> None:
     if not source_rules.is_near(root, place):
         wrong = "it is a link to a place that is not in or beside the service"
         raise ServiceError(Fault(shown(place), wrong, "Remove it, or choose another name"))
-    there = spelling.find(root, place.relative_to(root).as_posix())
-    if there != place:
+    there = spelling.find(place.parent, place.name)
+    if there.name != place.name:
         wrong = f"on Windows it is the same folder as {shown(there)}"
         raise ServiceError(Fault(shown(place), wrong, "Choose another name"))

@@ -21,15 +21,21 @@ _NO_COMPILER = {"CC": "/bin/false", "CXX": "/bin/false"}
 """Some packages fall back to pure Python where their C part cannot be built."""
 
 
+def recall(pin: Pin, target: Target) -> Path | None:
+    """The wheel that an earlier build of a source distribution left in the store, if it is still whole."""
+    memo = _memo(pin, target)
+    if not memo.is_file():
+        return None
+    sha256, _, name = memo.read_text().partition(" ")
+    wheel = store.path_of(sha256, name)
+    return wheel if wheel.is_file() and store.hash_of(wheel) == sha256 else None
+
+
 def build(pin: Pin, sdist: Path, target: Target, asked_by: Path, environ: Mapping[str, str]) -> Path:
-    """The wheel of a source distribution, in the store; raises ServiceError if the target could not run it.
+    """Make the wheel of a source distribution, in the store; raises ServiceError if the target could not run it.
 
     `asked_by` is the requirements file that the refusal names.
     """
-    memo = store.location() / "built" / f"{pin.sha256}-{target.platform}-{target.abi}"
-    known = _recall(memo)
-    if known:
-        return known
     made, reason = "", ""
     for extra in ({}, _NO_COMPILER):
         with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +47,7 @@ def build(pin: Pin, sdist: Path, target: Target, asked_by: Path, environ: Mappin
             _verify(wheel)
             if fits(wheel.name, target):
                 kept = store.keep(wheel)
-                write_whole(memo, f"{kept.parent.name} {kept.name}")
+                write_whole(_memo(pin, target), f"{kept.parent.name} {kept.name}")
                 return kept
             made = made or wheel.name.rpartition("-")[2].removesuffix(".whl")
     why = f"building here makes a {made} wheel (it has C code)" if made else f"building it here fails: {reason}"
@@ -58,13 +64,9 @@ def fits(filename: str, target: Target) -> bool:
     return not parse_wheel_filename(filename)[3].isdisjoint(target.tags())
 
 
-def _recall(memo: Path) -> Path | None:
-    """The wheel that an earlier build left in the store, if it is still whole."""
-    if not memo.is_file():
-        return None
-    sha256, _, name = memo.read_text().partition(" ")
-    wheel = store.path_of(sha256, name)
-    return wheel if wheel.is_file() and store.hash_of(wheel) == sha256 else None
+def _memo(pin: Pin, target: Target) -> Path:
+    """Where the store notes which wheel was made of a source distribution."""
+    return store.location() / "built" / f"{pin.sha256}-{target.platform}-{target.abi}"
 
 
 def _build(sdist: Path, folder: Path, environ: Mapping[str, str]) -> Path:

@@ -3,8 +3,9 @@
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
@@ -15,7 +16,10 @@ _MACHINES = {0x8664: "win_amd64", 0xAA64: "win_arm64", 0x014C: "win32"}
 _FOLDERS = ("tools/", "")
 """Where ConfigureCloudService.ps1 looks for python.exe: as in the NuGet package, or at the top."""
 _NEEDED = ("Lib/venv/__init__.py", "Lib/ensurepip/__init__.py")
-_REMEDY = "Give the NuGet package `python` of the version that the wheels are for"
+
+
+class _UnfitError(Exception):
+    """Why a file is not what it should be."""
 
 
 def is_package_name(name: str) -> bool:
@@ -25,34 +29,40 @@ def is_package_name(name: str) -> bool:
 
 def check(path: Path, target: Target) -> None:
     """ServiceError if the file is no Python package that a host of the target can install packages with."""
-    if path.suffix.lower() not in {".nupkg", ".zip"}:
-        raise _refusal(path, "it is neither a .nupkg nor a .zip")
+    if not target.is_windows:
+        wrong = f"it is for Windows hosts, and the wheels are for {target.label}"
+        raise ServiceError(Fault("--with-python", wrong, "Leave it out"))
     try:
+        if path.suffix.lower() not in {".nupkg", ".zip"}:
+            raise _UnfitError("it is neither a .nupkg nor a .zip")
         with zipfile.ZipFile(path) as archive:
-            _check(path, archive, target)
+            _check(archive, target)
     except FileNotFoundError:
-        raise _refusal(path, "there is no such file") from None
-    except (zipfile.BadZipFile, struct.error) as error:
-        raise _refusal(path, f"it is no whole package: {error}") from None
+        raise _refusal(path, "there is no such file", target) from None
+    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, RuntimeError, ValueError) as error:
+        raise _refusal(path, f"it is no whole package: {error}", target) from None
+    except _UnfitError as error:
+        raise _refusal(path, str(error), target) from None
 
 
-def _check(path: Path, archive: zipfile.ZipFile, target: Target) -> None:
+def _check(archive: zipfile.ZipFile, target: Target) -> None:
     names = {name.lower(): name for name in archive.namelist()}
+    if any(".." in path.parts or path.anchor for path in map(PureWindowsPath, names)):
+        raise _UnfitError("an entry of it leads out of the folder it is unpacked to")
     folder = next((folder for folder in _FOLDERS if f"{folder}python.exe" in names), None)
     if folder is None:
-        raise _refusal(path, "it holds no python.exe, neither in tools nor at its top")
+        raise _UnfitError("it holds no python.exe, neither in tools nor at its top")
     missing = [name for name in _NEEDED if f"{folder}{name}".lower() not in names]
     if missing:
-        raise _refusal(path, f"it is not a whole Python: {missing[0]} is not in it (an embeddable package has none)")
+        raise _UnfitError(f"it is not a whole Python: {missing[0]} is not in it (an embeddable package has none)")
     version = _version(names, folder)
     if version != target.minor:
-        raise _refusal(
-            path, f"it holds Python {version or 'of an unknown version'}, and the wheels are for {target.minor}"
-        )
+        held = version or "of an unknown version"
+        raise _UnfitError(f"it holds Python {held}, and the wheels are for {target.minor}")
     with archive.open(names[f"{folder}python.exe"]) as program:
         machine = _machine(program.read(4096))
     if machine != target.platform:
-        raise _refusal(path, f"its Python is for {machine}, and the wheels are for {target.platform}")
+        raise _UnfitError(f"its Python is for {machine}, and the wheels are for {target.platform}")
 
 
 def _version(names: Collection[str], folder: str) -> str:
@@ -68,5 +78,7 @@ def _machine(head: bytes) -> str:
     return _MACHINES.get(machine, "an unknown machine") if signature == b"PE\0\0" else "no Windows"
 
 
-def _refusal(path: Path, wrong: str) -> ServiceError:
-    return ServiceError(Fault(shown(path), f"{wrong}, so it cannot go into the bundle", _REMEDY))
+def _refusal(path: Path, wrong: str, target: Target) -> ServiceError:
+    name = "pythonarm64" if target.platform == "win_arm64" else "python"
+    remedy = f"Give the NuGet package {name} {target.python}, as NuGet has it"
+    return ServiceError(Fault(shown(path), f"{wrong}, so it cannot go into the bundle", remedy))

@@ -1,6 +1,7 @@
 """requirements.txt: which line asked for a package, so that a refusal can name it."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from packager.target import Target
 
 FILE = "requirements.txt"
 _BRIDGE = "wfastcgi"
-_ADDED = f"{_BRIDGE}>=3,<4"
 """What lies between IIS and a WSGI application; ConfigureCloudService looks for it among the role's packages."""
 _INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)")
 _UNREACHABLE = re.compile(r"Failed to fetch|error sending request|dns error|network was disabled|client error", re.I)
@@ -32,12 +32,11 @@ class Asked:
 
 
 def of(role: Role, source: Source, target: Target) -> Asked | None:
-    """What a role needs on the target; None if that is nothing."""
+    """What a role needs on the target, which may be nothing but a Python; None for a role in another language."""
     path = source.folder / FILE
-    named = {str(canonicalize_name(name)) for file in files(path) for name in _names(file)}
-    is_bridged = role.kind == "web" and source.language == "Python" and target.is_windows
-    added = is_bridged and _BRIDGE not in named
-    return Asked(path, (_ADDED,) if added else ()) if added or path.is_file() else None
+    if source.language != "Python":
+        return Asked(path) if path.is_file() else None
+    return Asked(path, (_BRIDGE,) if role.kind == "web" and target.is_windows else ())
 
 
 def fault(path: Path, package: str | None, wrong: str, remedy: str) -> Fault:
@@ -61,7 +60,7 @@ def files(path: Path) -> list[Path]:
     return found
 
 
-def refusal(path: Path, message: str) -> Fault:
+def refusal(path: Path, message: str, added: Collection[str] = ()) -> Fault:
     """Turn uv's words into a fault: the network, a name nobody knows, a line it cannot read, else its explanation."""
     if _UNREACHABLE.search(message):
         wrong = "the package index cannot be reached, and the local store lacks what is asked for"
@@ -69,6 +68,9 @@ def refusal(path: Path, message: str) -> Fault:
     if refused := _UNAUTHORISED.search(message):
         wrong = f"the package index refuses access ({refused[1]})"
         return fault(path, None, wrong, "Check the credentials in pip's configuration")
+    if (missing := _NOT_FOUND.search(message)) and missing[1] in added:
+        wrong = f"no index has a package '{missing[1]}', which a web role needs under IIS"
+        return Fault(shown(path.parent), wrong, "Add the index that has it, or put it on yours")
     if missing := _NOT_FOUND.search(message):
         wrong = f"no index has a package '{missing[1]}'"
         return fault(path, missing[1], wrong, "Correct the name, or add the index that has it")

@@ -72,7 +72,7 @@ def compile_requirements(asked: Asked, options: Sequence[str], environ: Mapping[
             # Paths in the file are relative to it, not to where the user stands.
             return run([uv.find_uv_bin(), "pip", "compile", *files, *options], environ, path.parent)
         except ToolError as error:
-            raise ServiceError(requirements.refusal(path, str(error))) from None
+            raise ServiceError(requirements.refusal(path, str(error), asked.added)) from None
 
 
 def pinned(pins: Sequence[Pin]) -> str:

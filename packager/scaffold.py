@@ -1,17 +1,19 @@
 """Files to be, rendered from the templates; one door writes them."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from xml.parsers import expat
 
 from jinja2 import (
     BaseLoader,
     ChoiceLoader,
+    Environment,
     FileSystemLoader,
     PackageLoader,
     StrictUndefined,
-    TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
     select_autoescape,
@@ -22,6 +24,7 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole_folder, write_whole
 
 _ESCAPED = ("csdef.j2", "cscfg.j2", "xml.j2", "config.j2", "html.j2")
+_ENDING = ".j2"
 _CRLF = {".cmd", ".ps1"}
 """cmd.exe loses its place in a batch file without carriage returns."""
 
@@ -34,13 +37,26 @@ class File:
     content: bytes
 
 
+class _Own(FileSystemLoader):
+    """The templates of a user's folder, and nothing to which a link in it leads."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """The text of a template; ServiceError for one that lies elsewhere."""
+        folder = Path(self.searchpath[0])
+        path = folder / template
+        if os.path.lexists(path) and not (path.is_file() and path.resolve().is_relative_to(folder.resolve())):
+            wrong = "it is no file of the folder of templates, or a link out of it"
+            raise ServiceError(Fault(shown(path), wrong, "Put the file itself there"))
+        return super().get_source(environment, template)
+
+
 class Templates:
     """The templates of the product; a file in the user's own folder takes the place of the one of its path."""
 
     def __init__(self, own: Path | None = None) -> None:
         loaders: list[BaseLoader] = [PackageLoader("templates", ".")]
         if own is not None:
-            loaders.insert(0, FileSystemLoader(own))
+            loaders.insert(0, _Own(own))
         self._own = own
         self._environment = SandboxedEnvironment(  # a folder that came with someone's repository is not to be trusted
             loader=ChoiceLoader(loaders),
@@ -54,8 +70,8 @@ class Templates:
         """The files of some folders of templates, in order; nothing is written."""
         for folder in folders:
             for name in self._environment.list_templates(extensions=["j2"]):
-                if name.startswith(f"{folder}/"):
-                    path = PurePosixPath(name.removeprefix(f"{folder}/").removesuffix(".j2"))
+                if name.startswith(f"{folder}/") and PurePosixPath(name).name != _ENDING:
+                    path = PurePosixPath(name.removeprefix(f"{folder}/").removesuffix(_ENDING))
                     text = self.text(name, values)
                     yield File(path, (text.replace("\n", "\r\n") if path.suffix in _CRLF else text).encode())
 
@@ -65,10 +81,29 @@ class Templates:
             return self._environment.get_template(name).render(values)
         except TemplateSyntaxError as error:
             raise self._error(error.name or name, error.message, error.lineno) from None
-        except TemplateNotFound as error:
-            raise self._error(name, f"it includes {error.name}, which is not there", None) from None
-        except TemplateError as error:
-            raise self._error(name, error.message, None) from None
+        except ServiceError:
+            raise
+        except Exception as error:
+            places = [
+                (frame.filename, frame.lineno)
+                for frame in traceback.extract_tb(error.__traceback__)
+                if frame.filename.endswith(_ENDING)
+            ]
+            path, line = places[-1] if places else (name, None)
+            inner = next((each for each in self._environment.list_templates() if path.endswith(each)), name)
+            wrong = (
+                f"it includes {error.name}, which is not there" if isinstance(error, TemplateNotFound) else str(error)
+            )
+            raise self._error(inner, wrong or type(error).__name__, line) from None
+
+    def element(self, name: str, values: Mapping[str, object]) -> str:
+        """What a template of an XML element gives; ServiceError if it gives none."""
+        text = self.text(name, values)
+        try:
+            expat.ParserCreate().Parse(text, True)
+        except expat.ExpatError as error:
+            raise self._error(name, f"it gives no element: {expat.ErrorString(error.code)}", None) from None
+        return text
 
     def _error(self, name: str, wrong: str | None, line: int | None) -> ServiceError:
         where = shown((self._own or Path("templates")) / name)
@@ -82,6 +117,7 @@ def write_new(root: Path, files: Mapping[Path, bytes]) -> None:
     A folder that is not there yet appears whole; into one that is there, each file is.
     """
     _must_not_exist(files)
+    _must_be_inside(root, files)
     if os.path.lexists(root):
         write_files(files)
         return
@@ -95,6 +131,13 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     _must_not_exist(files)
     for path, content in files.items():
         write_whole(path, content)
+
+
+def _must_be_inside(root: Path, files: Iterable[Path]) -> None:
+    far = [path for path in files if not path.parent.resolve().is_relative_to(root.resolve())]
+    if far:
+        remedy = "Remove that link, or choose another name"
+        raise ServiceError(*(Fault(shown(path), "a link in its path leads elsewhere", remedy) for path in far))
 
 
 def _must_not_exist(files: Iterable[Path]) -> None:

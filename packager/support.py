@@ -1,18 +1,20 @@
 """The support files of a role: which ones it has, which it lacks, and which are another's."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cloudservice import changes, command_rules, definition, names, source_rules, sources, spelling
+from cloudservice.changes import Entry
 from cloudservice.edit import Node
 from cloudservice.edit import Source as Text
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.service import Role, Source
-from packager import ignored, scripts
-from packager.blueprint import PYTHON, Blueprint
+from packager import application, blueprint, ignored, scripts
+from packager.blueprint import Blueprint
 from packager.scaffold import File, Templates
 
 _PROGRAMS = ("worker.py", "main.py", "app.py", "__main__.py")
@@ -42,18 +44,21 @@ def plan(root: Path, name: str, templates: Templates) -> Support:
         raise ServiceError(Fault("ROLE", f"'{name}' cannot be the name of a role", names.RULE))
     _must_be_python(root, role, source)
     everything = places(role, source, templates)
-    far = [path for path in everything if not source_rules.is_near(root, path.parent)]
+    here = source.folder.resolve()
+    far = [path for path in everything if not path.parent.resolve().is_relative_to(here)]
     wanted = {path: content for path, content in everything.items() if path not in far}
-    left = [f"{shown(path)} is not in or beside the service, and is left alone" for path in far]
+    left = [f"{shown(path)} is behind a link that leads elsewhere, and is left alone" for path in far]
     for path, content in wanted.items():
         if os.path.lexists(path):
             is_ours = path.is_file() and scripts.same(path.read_bytes(), content)
-            left.append(f"{shown(path)} is there already" if is_ours else f"{shown(path)} is another, and stays")
+            left.append(
+                f"{shown(path)} is there already" if is_ours else f"{shown(path)} differs from rolepack's, and stays"
+            )
     lacking = {path: content for path, content in wanted.items() if not os.path.lexists(path)}
     entries, kept = _entries(role, source, templates)
     projects = project_entries(root, source, wanted)
     edits = changes.Plan({**changes.plan_elements(texts, name, entries).contents, **projects}, {})
-    remarks = [*remarks_on(role, source), *ignored.advice(root, wanted)]
+    remarks = [*remarks_on(role, source), *_remarks_on_commands(role), *ignored.advice(root, wanted)]
     return Support(Blueprint({source.folder: lacking}, edits), (*left, *kept), tuple(remarks))
 
 
@@ -105,68 +110,75 @@ def remarks_on(role: Role, source: Source) -> Iterator[str]:
     if script is not None:
         yield (
             f"{shown(script)} is not rolepack's, so a host installs packages as it says and not from the bundle; for "
-            "rolepack's, move it away and adopt again"
+            f"rolepack's, move it away and run `rolepack add-support-files {role.name}`"
         )
-    inner = spelling.find(source.folder, "bin/web.config")
-    if role.kind == "web" and inner.is_file() and not spelling.find(source.folder, "web.config").exists():
-        yield f"{shown(inner)} belongs beside the application, one folder up"
+    inner, config = (spelling.find(source.folder, name) for name in ("bin/web.config", "web.config"))
+    if role.kind == "web" and not config.exists():
+        if inner.is_file():
+            yield f"{shown(inner)} belongs beside the application, one folder up"
+        elif application.find(source.folder) is None:
+            yield f"no application was found, so {shown(config)} is to name {application.USUAL}: correct that"
+
+
+def _remarks_on_commands(role: Role) -> Iterator[str]:
+    """What in the role's own command lines keeps the support files from their work on a host."""
+    for task in role.tasks:
+        if scripts.CONFIGURES in scripts.names(task.command_line) and task.execution_context != "elevated":
+            yield f'the startup task `{task.command_line}` needs executionContext="elevated" to prepare a host'
+    if role.entry_point and scripts.LAUNCHES not in scripts.names(role.entry_point):
+        yield (
+            f"the entry point `{role.entry_point}` does not go through LaunchWorker.ps1, so on a host it has to find "
+            "Python and the role's packages by itself"
+        )
 
 
 def _rendered(role: Role, source: Source, templates: Templates) -> Iterator[File]:
     """The support files of a kind of role; a web role's web.config is one of them."""
+    return templates.render(["support/both", f"support/{role.kind}"], _values(role, source))
+
+
+def _values(role: Role, source: Source) -> dict[str, Any]:
+    """What the templates may ask for, of a role that is there."""
+    package = application.django(source.folder)
+    settings = source.folder / package / "settings.py"
+    collects = bool(package) and b"STATIC_ROOT" in settings.read_bytes()
+    known = {"vmsize": role.vmsize, "django_settings": f"{package}.settings" if package else ""}
+    if role.kind == "web":
+        known["handler"] = application.find(source.folder) or application.USUAL
+    return blueprint.values(role.name, role.kind, "django" if collects else "", **known)
+
+
+def _entries(role: Role, source: Source, templates: Templates) -> tuple[list[Entry], list[str]]:
+    """The elements that the role lacks in the definition, and in words what stays as it is."""
     values = _values(role, source)
-    for file in templates.render(["support/both", f"support/{role.kind}", "roles/web"], values):
-        if role.kind == "web" or file.path.name != "web.config":
-            yield file
-
-
-def _values(role: Role, source: Source) -> dict[str, object]:
-    """What the templates of support files may ask for, of a role that is there."""
-    package = _django(source.folder) if role.kind == "web" else ""
-    return {
-        "name": role.name,
-        "kind": role.kind,
-        "framework": "",  # no more is known of it than its folder shows
-        "handler": f"{package}.wsgi.application" if package else "app.wsgi_app",
-        "django_settings": f"{package}.settings" if package else "",
-        "python": PYTHON,
-    }
-
-
-def _django(place: Path) -> str:
-    """The package that holds the settings of a Django project in a folder; empty if there is none."""
-    found = sorted(path.parent.name for path in place.glob("*/wsgi.py") if (path.parent / "settings.py").is_file())
-    return found[0] if found and (place / "manage.py").is_file() else ""
-
-
-def _entries(role: Role, source: Source, templates: Templates) -> tuple[list[tuple[str, tuple[str, ...]]], list[str]]:
-    """The elements that the role lacks in the definition, with those that hold them; and what stays, in words."""
-    values: Mapping[str, object] = {"kind": role.kind}
-    entries: list[tuple[str, tuple[str, ...]]] = []
-    kept: list[str] = []
-    if not any(store.name == "DiagnosticStore" for store in role.local_storage):
-        entries.append((templates.text("entries/store.xml.j2", values), ("LocalResources",)))
-    running = [task.command_line for task in role.tasks if scripts.CONFIGURES in scripts.names(task.command_line)]
-    kept += [f"the startup task `{line}` stays" for line in (task.command_line for task in role.tasks)]
-    if not running:
-        entries.append((templates.text("entries/task.xml.j2", values), ("Startup",)))
+    entries: list[Entry] = []
+    if not any(store.name.lower() == "diagnosticstore" for store in role.local_storage):
+        entries.append(Entry(templates.element("entries/store.xml.j2", values), ("LocalResources",)))
+    if not any(scripts.CONFIGURES in scripts.names(task.command_line) for task in role.tasks):
+        entries.append(Entry(templates.element("entries/task.xml.j2", values), ("Startup",)))
+    kept = [f"the startup task `{task.command_line}` stays" for task in role.tasks]
     if role.kind == "worker" and role.entry_point:
         kept.append(f"the entry point `{role.entry_point}` stays")
     elif role.kind == "worker":
         if not any(variable.name == "EMULATED" for variable in role.environment):
-            entries.append((templates.text("entries/variable.xml.j2", values), ("Runtime", "Environment")))
+            entries.append(Entry(templates.element("entries/variable.xml.j2", values), ("Runtime", "Environment")))
         program = {**values, "program": _program(source)}
-        entries.append((templates.text("entries/program.xml.j2", program), ("Runtime",)))
+        entries.append(Entry(templates.element("entries/program.xml.j2", program), ("Runtime",)))
     return entries, kept
 
 
 def _program(source: Source) -> str:
-    """What a worker that says nothing of it is to run: what its project starts, or a program of a usual name."""
-    there = spelling.names(source.folder)
-    found = [there[name] for name in (source.startup.lower(), *_PROGRAMS) if name in there]
-    if found:
-        return found[0]
-    wrong = "it cannot be told which program the worker runs"
+    """What a worker that says nothing of it is to run: what its project starts, or a program of a usual name.
+
+    As a word of a command line.
+    """
+    named = source.startup.replace("\\", "/")
+    for name in (named,) if named else _PROGRAMS:
+        found = spelling.find(source.folder, name)
+        if found.is_file():
+            program = str(found.relative_to(source.folder)).replace("/", "\\")
+            return f'"{program}"' if " " in program else program
+    wrong = f"its project starts {named}, which is not there" if named else "it cannot be told what the worker runs"
     remedy = f"Call it {_PROGRAMS[0]}, or add Runtime/EntryPoint/ProgramEntryPoint to the definition"
     raise ServiceError(Fault(shown(source.folder), wrong, remedy))
 

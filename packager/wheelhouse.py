@@ -9,7 +9,7 @@ from packaging.utils import parse_wheel_filename
 
 from cloudservice.errors import Fault, ServiceError
 from packager import index, store
-from packager.build import build
+from packager.build import build, recall
 from packager.progress import Report
 from packager.requirements import Asked
 from packager.resolve import Pin, resolve
@@ -65,13 +65,15 @@ def prepare(asked: Mapping[str, Asked], target: Target, report: Report) -> Wheel
             pins[role] = resolve(needs, target, environ)
     files = store.fetch([pin for needed in pins.values() for pin in needed], environ, report)
     wheels = {pin: Wheel(file, pin.sha256) for pin, file in files.items() if pin.is_wheel}
-    for role, needed in pins.items():
-        for pin in needed:
-            if pin not in wheels:
+    for role, pin in ((role, pin) for role, needed in pins.items() for pin in needed):
+        if pin in wheels:
+            continue
+        with _gathered(faults):
+            built = recall(pin, target)
+            if built is None:
                 report(f"Building {pin.name} {pin.version}", 0, 0)
-                with _gathered(faults):
-                    built = build(pin, files[pin], target, asked[role].path, environ)
-                    wheels[pin] = Wheel(built, store.hash_of(built))
+                built = build(pin, files[pin], target, asked[role].path, environ)
+            wheels[pin] = Wheel(built, store.hash_of(built))
     if faults:
         raise ServiceError(*faults)
     return Wheelhouse(target, {role: tuple(wheels[pin] for pin in needed) for role, needed in pins.items()})

@@ -54,7 +54,7 @@ def adopt(_context: Context, folder: str, add: bool = False) -> None:
         runs = [role.name for role in found.definition.roles if not why_not_run(role, found.sources[role.name])]
         if runs:
             place = shlex.quote(shown(found.root))
-            say(f"Nothing keeps {' and '.join(runs)} from running. Next: cd {place}; invoke emulate")
+            say(f"Nothing keeps {' and '.join(runs)} from running. Next: cd {place}; rolepack emulate")
         else:
             say("None of its roles can run here.")
 

@@ -1,11 +1,11 @@
 """invoke set, remove-role: changes of the service's files that keep every other byte."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from rolepack.command import SERVICE, command, say, service_folder
+from rolepack.command import SERVICE, command, listed, say, service_folder
 
 if TYPE_CHECKING:
     from cloudservice.changes import Plan
@@ -92,9 +92,4 @@ def _say(plan: "Plan", verb: str) -> None:
     from cloudservice.files import shown
 
     for path, words in plan.said.items():
-        say(f"{shown(path)}: {verb}{_listed(words)}.")
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+        say(f"{shown(path)}: {verb}{listed(words)}.")

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,8 @@ from invoke import Exit, Task, task
 
 SERVICE = "Folder of the service (default: the nearest one upwards with a ServiceDefinition.csdef)."
 CONFIGURATION = "Name of the configuration, as in ServiceConfiguration.NAME.cscfg."
+PROGRAM = "rolepack" if Path(sys.argv[0]).stem == "rolepack" else "invoke"
+"""What the user has called, for hints: who installed the program for himself may have no `invoke`."""
 AS_JSON = "Print JSON for programs."
 
 
@@ -79,6 +81,12 @@ def service_folder(given: str | None) -> Path:
 def counted(things: Sized, noun: str) -> str:
     """How many there are, in words: `1 wheel`, `2 wheels`."""
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Some words as a list in a sentence: `one, two and three`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def silence() -> None:

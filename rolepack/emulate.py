@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context, Exit
 
-from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, counted, say, say_json, service_folder
+from rolepack.command import AS_JSON, CONFIGURATION, PROGRAM, SERVICE, command, counted, say, say_json, service_folder
 
 if TYPE_CHECKING:
     from cloudservice.service import Service
@@ -54,7 +54,7 @@ def emulate(
         say(f"{name} is at {url}")
     for line in _not_run(now):
         say(line)
-    say(f"{counted(now['instances'], 'instance')} Ready. Next: invoke status, invoke logs, invoke stop")
+    say(f"{counted(now['instances'], 'instance')} Ready. Next: {PROGRAM} status, {PROGRAM} logs, {PROGRAM} stop")
 
 
 @command(help={"service": SERVICE, "json": AS_JSON})
@@ -208,7 +208,9 @@ def _changed(root: Path, loaded: "Service", roles: Sequence[str]) -> Iterable[st
     templates = Templates(options.load(root).templates)
     for name in suspects:
         for script in support.changed_scripts(loaded.role(name), loaded.sources[name], templates):
-            yield f"{name}: {shown(script)} is not as rolepack writes it; what was changed in it is not done here"
+            twin = script.with_suffix(".py").name
+            where = f"put that into {twin}" if script.with_suffix(".py").is_file() else "only Windows can do that"
+            yield f"{name}: {shown(script)} was changed, and what was changed in it does not run here: {where}"
 
 
 def _not_run(now: Mapping[str, Any]) -> list[str]:

@@ -3,11 +3,11 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from invoke import Context
 
-from rolepack.command import SERVICE, command, counted, say, service_folder
+from rolepack.command import PROGRAM, SERVICE, command, counted, listed, say, service_folder
 
 if TYPE_CHECKING:
     from packager.blueprint import NewRole
@@ -44,9 +44,9 @@ def new_service(
     roles = [*(NewRole(one, "web", "flask") for one in web or ()), *(NewRole(one, "worker") for one in worker or ())]
     made = blueprint.plan_service(root, name, roles, Templates())
     blueprint.write(made)
-    there = f" with {' and '.join(role.name for role in roles)}" if roles else ""
+    there = f" with {listed([role.name for role in roles])}" if roles else ""
     say(f"Made service '{name}'{there} in {shown(root)}/ ({counted(made.paths, 'file')}).")
-    then = "invoke emulate" if roles else "invoke new-role web --kind web"
+    then = f"{PROGRAM} emulate" if roles else f"{PROGRAM} new-role web --kind web"
     say(f"Next: cd {shlex.quote(shown(root))}; {then}")
 
 
@@ -81,13 +81,13 @@ def new_role(
     from packager import blueprint, ignored
 
     root = service_folder(service)
-    role = _new_role(name, kind, framework, (instances, port, vmsize))
+    role = _wanted(name, kind.lower(), framework.lower(), vmsize, _Numbers(instances, port))
     made = blueprint.plan_role(root, role, _templates(root))
     blueprint.write(made)
     for path in made.paths:
         say(f"  {shown(path)}")
     place = shown(folder.role_folder(root, name))
-    say(f"Made {kind} role '{name}' in {place}/{f', for port {made.port}' if made.port else ''}.")
+    say(f"Made {role.kind} role '{name}' in {place}/{f', for port {made.port}' if made.port else ''}.")
     cloud_project = project.find(root)
     if cloud_project is not None:
         say(f"Visual Studio will not know it: {shown(cloud_project)} and the solution do not refer to it.")
@@ -119,7 +119,7 @@ def add_support_files(_context: Context, role: str, service: str | None = None) 
     for line in planned.remarks:
         say(f"Note: {line}.")
     if planned.blueprint.paths:
-        say(f"Role '{role}' has its support files. Next: invoke check")
+        say(f"Role '{role}' has its support files. Next: {PROGRAM} check")
     else:
         say(f"Nothing was written: role '{role}' has its support files already.")
 
@@ -131,13 +131,19 @@ def _templates(root: Path) -> "Templates":
     return Templates(options.load(root).templates)
 
 
-def _new_role(name: str, kind: str, framework: str, numbers: tuple[str, str | None, str]) -> "NewRole":
-    """The role that the options describe; every option that is wrong is told at once."""
-    from cloudservice.element import is_number
+class _Numbers(NamedTuple):
+    """The options that are numbers, as they are written."""
+
+    instances: str
+    port: str | None
+
+
+def _wanted(name: str, kind: str, framework: str, vmsize: str, numbers: _Numbers) -> "NewRole":
+    """The role that the options describe; everything that is wrong with them is told at once."""
     from cloudservice.errors import Fault, ServiceError
+    from packager import blueprint
     from packager.blueprint import FRAMEWORKS, NewRole
 
-    instances, port, vmsize = numbers
     faults = []
     if kind not in {"web", "worker"}:
         wrong = f"'{kind}' is no kind of role" if kind else "the kind of the role is missing"
@@ -147,29 +153,38 @@ def _new_role(name: str, kind: str, framework: str, numbers: tuple[str, str | No
     elif framework and framework not in FRAMEWORKS:
         wrong, remedy = f"'{framework}' is not known", f"Choose from {', '.join(FRAMEWORKS)}"
         faults.append(Fault("--framework", wrong, remedy))
-    if not is_number(instances) or not 1 <= int(instances) <= 1000:
-        faults.append(Fault("--instances", f"'{instances}' is no such number", "Write a whole number from 1 to 1000"))
-    if port is not None and kind == "worker":
+    if not _is_between(numbers.instances, 1, 1000):
+        wrong = f"'{numbers.instances}' is no whole number from 1 to 1000"
+        faults.append(Fault("--instances", wrong, "Write such a number"))
+    if numbers.port is not None and kind == "worker":
         faults.append(Fault("--port", "a worker role has no public port", "Leave it out, or write --kind web"))
-    elif port is not None and (not is_number(port) or not 1 <= int(port) <= 65535):
-        faults.append(Fault("--port", f"'{port}' is no port", "Write a whole number from 1 to 65535"))
+    elif numbers.port is not None and not _is_between(numbers.port, 1, 65535):
+        faults.append(Fault("--port", f"'{numbers.port}' is no port", "Write a whole number from 1 to 65535"))
+    faults += blueprint.faults_of(NewRole(name, "worker", vmsize=vmsize), "NAME")
     if faults:
         raise ServiceError(*faults)
+    count = int(numbers.instances)
     if kind == "worker":
-        return NewRole(name, "worker", "", int(instances), None, vmsize)
-    return NewRole(name, "web", framework or "flask", int(instances), None if port is None else int(port), vmsize)
+        return NewRole(name, "worker", "", count, None, vmsize)
+    return NewRole(
+        name, "web", framework or "flask", count, None if numbers.port is None else int(numbers.port), vmsize
+    )
+
+
+def _is_between(written: str, least: int, most: int) -> bool:
+    from cloudservice.element import is_number
+
+    return is_number(written) and least <= int(written) <= most
 
 
 def _next_steps(role: "NewRole", place: str) -> tuple[str, ...]:
     """What to do with a new role: write it, run it, package it."""
-    program = {"django": "home/views.py", "": "worker.py"}.get(role.framework, "app.py")
-    tests = "manage.py test" if role.framework == "django" else "-m unittest"
-    package = "invoke package"
-    if role.framework == "django":
+    package = f"{PROGRAM} package"
+    if role.made_with.settings:
         settings = "--setting SECRET_KEY=… --setting ALLOWED_HOSTS=…"
-        package = f"invoke set {role.name} {settings} --configuration Cloud; {package}"
+        package = f"{PROGRAM} set {role.name} {settings} --configuration Cloud; {package}"
     return (
-        f"put your code into {place}/{program}; its tests run there with python {tests}",
-        "invoke emulate",
+        f"put your code into {place}/{role.made_with.begin}; its tests run there with python {role.made_with.tests}",
+        f"{PROGRAM} emulate",
         package,
     )

@@ -11,6 +11,8 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 
 FILE = "invoke.yaml"
+_MOST_BYTES = 1024 * 1024
+"""Far above any real one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,15 @@ class Options:
 def load(root: Path) -> Options:
     """The options of the service in folder `root`; ServiceError if the file says what it cannot."""
     path = root / FILE
+    if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        raise ServiceError(Fault(shown(path), f"it has more than {_MOST_BYTES:,} bytes", "Shorten it"))
     content = path.read_bytes() if path.is_file() else b""
     try:
         found = yaml.safe_load(content)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise ServiceError(Fault(shown(path), f"it is no YAML: {error.problem}", "Correct it", line)) from None
-    except (yaml.YAMLError, UnicodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ServiceError(Fault(shown(path), "it is no YAML", "Save it as UTF-8 text")) from None
     if found is None:
         return Options()
@@ -42,9 +46,12 @@ def _templates(root: Path, found: dict[str, Any]) -> Path | None:
     written = found.get("templates")
     if written is None:
         return None
-    place = root / str(written)
-    if not isinstance(written, str) or not place.is_dir():
-        wrong, remedy = f"templates is '{written}', which is no folder", "Name a folder; it is relative to this file"
+    wrong, remedy = "templates is no text", "Name a folder; it is relative to this file"
+    if not isinstance(written, str):
+        raise ServiceError(Fault(shown(root / FILE), wrong, remedy))
+    place = root / written
+    if not written or not place.is_dir() or place.resolve() == root.resolve():
+        wrong = f"templates is '{written}', which is no folder below or beside the service"
     elif not source_rules.is_near(root, place):
         wrong = f"templates is '{written}', which is not in or beside the service"
         remedy = "Put the templates into a folder there"

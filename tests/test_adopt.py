@@ -53,7 +53,7 @@ def test_what_is_missing_is_added_and_listed(studio, rolepack):
     assert [path for path in before if after[path] != before[path]] == [listing]
     entry = b'    <Content Include="Bin\\LaunchWorker.py" />\n'
     assert after[listing].replace(entry, b"") == before[listing]
-    assert "Nothing keeps ParserRole from running. Next: cd Cloud; invoke emulate" in told
+    assert "Nothing keeps ParserRole from running. Next: cd Cloud; rolepack emulate" in told
     assert "missing" not in told
     again = rolepack.ok("adopt", "Cloud", cwd=studio)
     assert "missing" not in again
@@ -246,7 +246,7 @@ def test_names_with_blanks_are_quoted(studio, rolepack):
     place = studio.parent / "my solution"
     studio.rename(place)
     assert "`rolepack adopt 'my solution' --add`" in rolepack.ok("adopt", "my solution", cwd=place.parent)
-    assert "Next: cd 'my solution/Cloud'; invoke" in rolepack.ok("adopt", "my solution", "--add", cwd=place.parent)
+    assert "Next: cd 'my solution/Cloud'; rolepack" in rolepack.ok("adopt", "my solution", "--add", cwd=place.parent)
 
 
 def test_what_adding_does_not_mend_is_told(studio, rolepack):

@@ -83,7 +83,7 @@ def test_every_configuration_that_has_it_is_set(service):
     ("wanted", "message"),
     [
         ({"role": "x", "instances": 1}, "ROLE: there is no role 'x'. Choose from web, jobs."),
-        ({"settings": {"Nope": "1"}}, "--setting: role 'jobs' does not declare the setting 'Nope'. Declare it"),
+        ({"settings": {"Nope": "1"}}, "--setting: role 'jobs' does not declare the setting 'Nope'. Add <Setting"),
         ({"settings": {"Title": "secret\x00"}}, "--setting: the value of 'Title' holds a character that XML cannot"),
         ({"instances": 0}, "Local.cscfg:7: Instances of role 'jobs' has count '0'. Write a whole number"),
         ({"instances": 1, "only": "Test"}, "there is no such configuration. Create it, or choose another"),

@@ -141,15 +141,16 @@ def worker(shop, tmp_path):
 def test_the_steps_of_a_web_role_are_done_in_order_and_once(web):
     original = web.config.read_bytes()
     said = web.ok(ROLE_ENVIRONMENT="C:/role.json")
-    features, listing, adding, variables = web.calls()
+    features, unlock, listing, adding, variables = web.calls()
+    assert unlock == ["appcmd", "unlock", "config", "/section:system.webServer/handlers"]
     assert features[:6] == ["dism", "/Online", "/English", "/NoRestart", "/Enable-Feature", "/All"]
     assert {"/FeatureName:IIS-CGI", "/FeatureName:IIS-WebServer"} <= set(features[6:])
     assert listing == ["appcmd", "list", "config", "/section:system.webServer/fastCgi"]
     python, bridge = (
         web.approot / place
         for place in (
-            "env/bin/python",
-            f"env/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/wfastcgi.py",
+            ".rolepack/env/bin/python",
+            f".rolepack/env/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/wfastcgi.py",
         )
     )
     quote = '"' if " " in str(web.root) else ""
@@ -169,7 +170,7 @@ def test_the_steps_of_a_web_role_are_done_in_order_and_once(web):
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in said.splitlines() if "running" in line)
     before = files(web.root)
     again = web.ok(ROLE_ENVIRONMENT="C:/role.json")
-    assert web.calls() == [features, listing]
+    assert web.calls() == [features, unlock, listing]
     assert files(web.root) == before
     for words in ("installed already", "registered with FastCGI already", "is right already"):
         assert words in again
@@ -179,7 +180,7 @@ def test_a_variable_with_another_value_is_changed_alone(web):
     web.ok(ROLE_ENVIRONMENT="C:/one.json")
     web.calls()
     web.ok(ROLE_ENVIRONMENT="C:/two.json")
-    _, _, changed = web.calls()
+    _, _, _, changed = web.calls()
     assert [word.rpartition("].")[2] for word in changed[4:]] == ["value:C:/two.json", "/commit:apphost"]
     assert "environmentVariables.[name='ROLE_ENVIRONMENT']" in changed[4]
 
@@ -199,11 +200,11 @@ def test_the_variant_for_a_host_takes_the_place_of_web_config_and_the_first_one_
 def test_the_emulator_of_the_sdk_gets_its_own_variant_and_no_features(web):
     (web.approot / "web.emulator.config").write_text(web.config.read_text().replace("app.wsgi_app", "app.local"))
     (web.approot / "web.cloud.config").write_text("never read")
-    command = f'"{web.programs / "appcmd"}" /apphostconfig:x.config'
+    command = f'"{web.programs / "appcmd"}" /apphostconfig:"a b.config"'
     web.ok(EMULATED="true", appcmd=command)
     assert "app.local" in web.config.read_text()
     first, *_ = calls = web.calls()
-    assert first == ["appcmd", "/apphostconfig:x.config", "list", "config", "/section:system.webServer/fastCgi"]
+    assert first == ["appcmd", "/apphostconfig:a b.config", "list", "config", "/section:system.webServer/fastCgi"]
     assert all(call[0] == "appcmd" for call in calls)
 
 
@@ -225,6 +226,7 @@ def test_every_other_byte_of_a_web_config_stays(web, codec, mark):
     text = (
         f'{mark}<?xml version="1.0" encoding="{declared}"?>\r\n<!-- Zürich > "here" -->\r\n<configuration>\r\n'
         '\t<system.webServer><handlers>\r\n\t\t<add  name = "pythonhandler"\tscriptProcessor=\'x\' verb="a>b" />\r\n'
+        "\t\t<add note='scriptProcessor=\"x\"' name='PYTHONHANDLER'  />\r\n"
         '\t\t<add name="Static" scriptProcessor="none" />\r\n\t</handlers></system.webServer>\r\n'
         '\t<location path="ü"><system.webServer><handlers><add name="PythonHandler"/></handlers></system.webServer>'
         '</location>\r\n\t<other><add name="PythonHandler" scriptProcessor="kept" /></other>\r\n</configuration>\r\n'
@@ -236,11 +238,12 @@ def test_every_other_byte_of_a_web_config_stays(web, codec, mark):
     expected = text.replace("scriptProcessor='x'", processor).replace(
         '<add name="PythonHandler"/>', f'<add name="PythonHandler" {processor}/>'
     )
+    expected = expected.replace("name='PYTHONHANDLER'  />", f"name='PYTHONHANDLER' {processor}  />")
     assert content == expected
 
 
 def test_every_site_of_the_role_is_configured(web):
-    shutil.copytree(web.approot, web.root / "sitesroot" / "1", ignore=shutil.ignore_patterns("wheelhouse", "env"))
+    shutil.copytree(web.approot, web.root / "sitesroot" / "1", ignore=shutil.ignore_patterns("wheelhouse", ".rolepack"))
     web.model("web", {"Web": "approot", "Shop": "sitesroot\\1"})
     web.ok()
     assert web.processor() == web.processor(web.root / "sitesroot" / "1" / "web.config") != "%FASTCGIHANDLER%"
@@ -281,7 +284,7 @@ def test_a_site_that_iis_runs_otherwise_keeps_its_web_config(web):
 @pytest.mark.parametrize(("code", "told"), [("0", "done"), ("87", "dism ended with exit code 87")])
 def test_the_features_are_enabled_or_the_task_fails(web, code, told):
     assert told in (web.ok if code == "0" else web.fails)(DISM=code)
-    assert len(web.calls()) == (4 if code == "0" else 1)
+    assert len(web.calls()) == (5 if code == "0" else 1)
 
 
 def test_a_missing_bridge_fails_the_task(web):
@@ -318,11 +321,11 @@ def test_packages_are_installed_again_when_the_lock_changes_or_an_attempt_was_cu
     assert "installed already" in worker.ok()
     worker.bring("other")
     worker.ok()
-    assert list((worker.approot / "env").rglob("other.py"))
-    next((worker.approot / "env").rglob("tool.py")).unlink()  # as a kill may leave it
-    (worker.approot / "env" / "installed.txt").unlink()
+    assert list((worker.approot / ".rolepack/env").rglob("other.py"))
+    next((worker.approot / ".rolepack/env").rglob("tool.py")).unlink()  # as a kill may leave it
+    (worker.approot / ".rolepack/env/installed.txt").unlink()
     worker.ok()
-    assert list((worker.approot / "env").rglob("tool.py"))
+    assert list((worker.approot / ".rolepack/env").rglob("tool.py"))
 
 
 def test_a_python_without_pip_installs_packages_too(worker, tmp_path):
@@ -330,7 +333,30 @@ def test_a_python_without_pip_installs_packages_too(worker, tmp_path):
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     worker.ok(python=bare / "bin" / "python")
-    assert list((worker.approot / "env").rglob("tool.py"))
+    assert list((worker.approot / ".rolepack/env").rglob("tool.py"))
+
+
+def test_no_index_is_asked_and_nothing_is_built(worker, index):
+    worker.bring("tool").unlink()
+    make_wheel(index.root, "tool", "1.0")
+    index.add(make_wheel(index.root / "files", "tool", "1.0"))
+    said = worker.fails(PIP_INDEX_URL=index.root.as_uri())
+    assert "--no-index --find-links" in said
+    assert "--only-binary :all: --require-hashes" in said
+    assert "tool==1.0" in said
+
+
+def test_a_package_of_the_roles_own_that_is_called_env_stays(worker):
+    (worker.approot / "env").mkdir()
+    (worker.approot / "env" / "__init__.py").write_text("mine = 1\n")
+    worker.bring("tool")
+    worker.ok()
+    assert (worker.approot / "env" / "__init__.py").read_text() == "mine = 1\n"
+
+
+def test_a_role_without_packages_says_which_python_it_has_too(worker):
+    worker.ok()
+    assert (worker.approot / ".rolepack/python.txt").read_text() == sys.executable
 
 
 def test_settings_of_the_machine_for_pip_do_not_reach_the_role(worker, tmp_path):

@@ -99,7 +99,10 @@ def test_django_takes_its_settings_from_the_configuration(tmp_path, rolepack):
     cloud = ("emulate", "--detach", "--configuration", "Cloud")
     refused = rolepack(*cloud, cwd=place)
     assert refused.returncode == 1
-    assert "Without DEBUG, the site needs SECRET_KEY. Set them with `invoke set first" in refused.stdout
+    assert (
+        "Without DEBUG, the site needs the settings SECRET_KEY, ALLOWED_HOSTS. Give them values: `invoke set"
+        in refused.stdout
+    )
     settings = ("SECRET_KEY=a secret", "ALLOWED_HOSTS=shop.example", "DATABASE_URL=sqlite:////nowhere/x")
     rolepack.ok("set", "first", *(word for each in settings for word in ("--setting", each)), cwd=place)
     rolepack.ok(*cloud, cwd=place)
@@ -114,7 +117,11 @@ def test_django_takes_its_settings_from_the_configuration(tmp_path, rolepack):
     shown = subprocess.run(argv, cwd=place / "roles/first", env=environ, capture_output=True, text=True, check=True)
     assert shown.stdout.split("\n")[0] == "False a secret ['shop.example', 'web.example'] /nowhere/x"
     assert not list((place / "roles").rglob("*.pyc"))
-    assert not (place / "roles/first/data").exists()
+    assert not (place / "roles/first/.rolepack").exists()
+    for words, told in ((("migrate",), "Applying auth.0001_initial... OK"), (("diffsettings",), "signed_cookies")):
+        argv = [environment(place), "manage.py", *words]
+        done = subprocess.run(argv, cwd=place / "roles/first", capture_output=True, text=True, check=True)
+        assert told in done.stdout
 
 
 def steps(place: Path, name: str) -> list[str]:

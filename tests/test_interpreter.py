@@ -61,7 +61,7 @@ def test_a_whole_python_for_the_target_is_taken(package, name, folder):
 def test_any_other_is_refused(package, wanted, told):
     with pytest.raises(ServiceError, match=told) as error:
         interpreter.check(package(**wanted), WINDOWS)
-    assert "so it cannot go into the bundle. Give the NuGet package `python` of" in str(error.value)
+    assert "so it cannot go into the bundle. Give the NuGet package python 3.12.10, as NuGet" in str(error.value)
 
 
 @pytest.mark.parametrize(("content", "told"), [(None, "there is no such file"), (b"PK", "it is no whole package")])
@@ -121,16 +121,52 @@ def test_the_bridge_to_iis_comes_with_a_web_role_on_windows_and_no_other(without
     ]
     assert "wfastcgi==3.0.0 --hash=sha256:" in (tmp_path / "web/approot/requirements.lock").read_text()
     assert not (tmp_path / "jobs/approot/wheelhouse").exists()
+    assert "# python 3.12.10 win_amd64" in (tmp_path / "jobs/approot/requirements.lock").read_text()
     rolepack.ok("package", "--target", "host", "--output", "here.cspkg", cwd=shop)
     windows.extract(shop / "here.cspkg", "web", tmp_path / "here")
     assert not (tmp_path / "here/approot/wheelhouse").exists()
 
 
-def test_a_role_that_pins_the_bridge_keeps_its_version(without_network, index, rolepack, tmp_path):
+@pytest.mark.parametrize("line", ["WFastCGI==2.2.0", "-r more.txt", "-c more.txt"])
+def test_a_role_that_pins_the_bridge_keeps_its_version(without_network, index, rolepack, tmp_path, line):
     shop = without_network
     index.add(make_wheel(tmp_path / "wheels", "wfastcgi", "2.2.0"))
     (shop / "roles/web/more.txt").write_text("WFastCGI==2.2.0\n")
-    (shop / "roles/web/requirements.txt").write_text("-r more.txt\n")
+    (shop / "roles/web/requirements.txt").write_text(f"{line}\n")
     rolepack.ok("package", cwd=shop)
     windows.extract(shop / "dist/shop.cspkg", "web", tmp_path / "web")
     assert "wfastcgi==2.2.0" in (tmp_path / "web/approot/requirements.lock").read_text()
+
+
+def test_an_index_without_the_bridge_is_told_apart_from_a_mistake_of_the_role(shop, index, rolepack):
+    (shop / "roles/web/requirements.txt").unlink()
+    told = rolepack.refused("package", cwd=shop)
+    assert "roles/web: no index has a package 'wfastcgi', which a web role needs under IIS. Add the index" in told
+
+
+def test_a_python_for_windows_is_refused_for_another_target(package, shop, rolepack):
+    told = rolepack.refused("package", "--target", "host", "--with-python", package(), cwd=shop)
+    assert told.startswith("--with-python: it is for Windows hosts, and the wheels are for this machine")
+
+
+@pytest.mark.parametrize("name", ["../evil.exe", "/evil.exe", "C:/evil.exe", "tools/..\\..\\evil.exe"])
+def test_a_package_that_leads_out_of_its_folder_is_refused(package, name):
+    path = package()
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"")
+    with pytest.raises(ServiceError, match="an entry of it leads out of the folder it is unpacked to"):
+        interpreter.check(path, WINDOWS)
+
+
+@pytest.mark.parametrize(("at", "value"), [(8, b"\x63"), (6, b"\x01")])
+def test_an_odd_zip_is_refused_without_a_traceback(package, at, value):
+    path = package(without=("python.exe",))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tools/python.exe", program("win_amd64"))
+    content = bytearray(path.read_bytes())
+    for mark, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+        place = content.rindex(mark) + at + shift
+        content[place : place + 1] = value
+    path.write_bytes(content)
+    with pytest.raises(ServiceError, match="so it cannot go into the bundle"):
+        interpreter.check(path, WINDOWS)

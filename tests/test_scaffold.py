@@ -4,11 +4,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT, add_role
 
 from cloudservice import definition, folder
 from cloudservice.errors import ServiceError
-from packager.blueprint import PYTHON
+from packager import blueprint
 from packager.scaffold import Templates
 
 
@@ -151,8 +152,8 @@ def test_every_configuration_gets_the_role_whatever_its_name(shop):
 
 @pytest.mark.parametrize(("role", "kind"), [("frontend", "web"), ("renderer", "worker")])
 def test_the_sample_service_has_the_support_files_of_the_templates(role, kind):
-    values = {"name": role, "kind": kind, "python": PYTHON, "framework": ""}
-    support = list(Templates().render(["support/both", f"support/{kind}"], values))
+    rendered = Templates().render(["support/both", f"support/{kind}"], blueprint.values(role, kind))
+    support = [file for file in rendered if file.path.parts[0] == "bin"]
     assert len(support) == (4 if kind == "web" else 6)
     for file in support:
         assert (ROOT / "roles" / role / file.path).read_bytes() == file.content
@@ -187,16 +188,16 @@ def test_the_sample_service_has_the_support_files_of_the_templates(role, kind):
         ),
         (
             ["x", "--kind", "web", "--instances", "0"],
-            ["--instances: '0' is no such number. Write a"],
+            ["--instances: '0' is no whole number from 1 to 1000."],
         ),
-        (["x", "--kind", "web", "--instances", "two"], ["--instances: 'two' is no such number."]),
+        (["x", "--kind", "web", "--instances", "two"], ["--instances: 'two' is no whole number from 1 to 1000."]),
         (
             ["x", "--kind", "web", "--vmsize", "Huge"],
             ["--vmsize: 'Huge' is no size that is known. Write Standard_"],
         ),
         (
-            ["x", "--kind", "api", "--instances", "0", "--port", "x", "--framework", "y"],
-            ["--kind: 'api'", "--framework: 'y'", "--instances: '0'", "--port: 'x'"],
+            ["con", "--kind", "api", "--instances", "0", "--port", "x", "--framework", "y", "--vmsize", "z"],
+            ["--kind: 'api'", "--framework: 'y'", "--instances: '0'", "--port: 'x'", "NAME: 'con'", "--vmsize: 'z'"],
         ),
     ],
 )
@@ -217,9 +218,9 @@ def test_a_role_that_cannot_be_is_told_and_nothing_is_written(shop, rolepack, wo
         (["con"], "NAME: 'con' cannot be the name of the service."),
         (["a b"], "NAME: 'a b' cannot be the name of the service."),
         (["x" * 101], "cannot be the name of the service."),
-        (["new", "--web", "a", "--worker", "b/c"], "NAME: 'b/c' cannot be the name of the role."),
+        (["new", "--web", "a", "--worker", "b/c"], "--worker: 'b/c' cannot be the name of the role."),
         (["new", "--web", "one", "--worker", "ONE"], "new/ServiceDefinition.csdef: there is a role 'one' already."),
-        (["old"], "old/ServiceDefinition.csdef: it exists already. Move it away, or choose another name."),
+        (["old"], "old: there is a service in it already. Choose another folder, or add roles to it"),
         (["file"], "file"),
     ],
 )
@@ -237,8 +238,8 @@ def test_a_service_that_cannot_be_is_told_and_nothing_is_written(tmp_path, rolep
 def test_a_new_service_with_roles_is_one_folder_and_passes_every_check(tmp_path, rolepack):
     words = ("--web", "site", "--worker", "orders", "--web", "admin", "--worker", "mail")
     said = rolepack.ok("new-service", "shop", *words, cwd=tmp_path)
-    assert "Made service 'shop' with site and admin and orders and mail in shop/ (" in said
-    assert said.endswith("Next: cd shop; invoke emulate\n")
+    assert "Made service 'shop' with site, admin, orders and mail in shop/ (" in said
+    assert said.endswith("Next: cd shop; rolepack emulate\n")
     done = folder.check(tmp_path / "shop", date(2026, 11, 21))
     assert not done.errors
     assert [role.name for role in done.services[0].roles] == ["site", "admin", "orders", "mail"]
@@ -267,7 +268,7 @@ def test_a_role_is_what_its_options_say(shop, rolepack):
     assert role.endpoints[0].probe == "site-health"
     assert [probe.path for probe in loaded.probes] == ["/health", "/health"]
     assert "Made web role 'site' in roles/site/, for port 9000." in said
-    assert [line.strip()[:8] for line in said.splitlines()[-3:]] == ["Next: 1.", "2. invok", "3. invok"]
+    assert [line.strip()[:8] for line in said.splitlines()[-3:]] == ["Next: 1.", "2. rolep", "3. rolep"]
 
 
 def test_removing_a_role_takes_back_what_adding_it_wrote(shop, rolepack):
@@ -289,3 +290,55 @@ def test_a_probe_that_another_role_uses_stays(shop, rolepack):
     path.write_text(path.read_text().replace('loadBalancerProbe="more-health"', 'loadBalancerProbe="web-health"'))
     rolepack.ok("remove-role", "web", cwd=shop)
     assert [probe.name for probe in folder.load(shop, "Local").probes] == ["web-health", "more-health"]
+
+
+def test_a_configuration_that_the_emulator_takes_lets_django_start(tmp_path):
+    blueprint.write(blueprint.plan_service(tmp_path, "shop", [], Templates()))
+    (tmp_path / "ServiceConfiguration.Local.cscfg").rename(tmp_path / "ServiceConfiguration.local.cscfg")
+    add_role(tmp_path, "site", "web", "django")
+    assert folder.load(tmp_path, "Local").configured["site"].settings["DEBUG"] == "1"
+    assert folder.load(tmp_path, "Cloud").configured["site"].settings["DEBUG"] == "0"
+
+
+def test_when_every_port_is_taken_that_is_said(shop):
+    path = shop / folder.DEFINITION
+    ports = '<AllocatePublicPortFrom><FixedPortRange min="80" max="65535" /></AllocatePublicPortFrom>'
+    endpoint = f'<InstanceInputEndpoint name="e" protocol="tcp" localPort="1">{ports}</InstanceInputEndpoint>'
+    path.write_text(path.read_text().replace("</WorkerRole>", f"<Endpoints>{endpoint}</Endpoints></WorkerRole>"))
+    with pytest.raises(ServiceError, match="--port: every public port is taken"):
+        add_role(shop, "more", "web")
+
+
+def test_a_probe_gets_a_name_that_is_free(shop):
+    path = shop / folder.DEFINITION
+    path.write_text(path.read_text().replace('"web-health"', '"more-health"'))
+    add_role(shop, "more", "web")
+    assert [probe.name for probe in folder.load(shop, "Local").probes] == ["more-health", "more-health-2"]
+
+
+def test_a_folder_of_roles_in_another_case_is_that_folder(shop):
+    (shop / "roles").rename(shop / "Roles")
+    add_role(shop, "mail", "worker")
+    assert (shop / "Roles" / "mail" / "worker.py").is_file()
+    assert not (shop / "roles").exists()
+
+
+def test_a_link_in_the_folder_of_a_new_role_is_not_followed(shop, tmp_path_factory):
+    far = tmp_path_factory.mktemp("far")
+    (shop / "roles" / "mail").mkdir()
+    (shop / "roles" / "mail" / "bin").symlink_to(far)
+    with pytest.raises(ServiceError, match=r"mail/bin/ps.cmd: a link in its path leads elsewhere"):
+        add_role(shop, "mail", "worker")
+    assert not list(far.iterdir())
+
+
+def test_every_mistake_in_a_new_service_is_told_at_once(tmp_path, rolepack):
+    words = ("a b", "--web", "con", "--worker", "x y")
+    lines = rolepack.refused("new-service", *words, cwd=tmp_path).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["NAME", "--web", "--worker"]
+
+
+def test_names_that_yaml_takes_for_something_else_stay_names(tmp_path, rolepack):
+    rolepack.ok("new-service", "null", cwd=tmp_path)
+    found = yaml.safe_load((tmp_path / "null/azure-pipelines.yml").read_text())
+    assert found["steps"][-1]["artifact"] == "null"

@@ -10,6 +10,7 @@ from tree_sitter import Language, Parser
 
 from cloudservice import definition, folder
 from cloudservice.errors import ServiceError
+from cloudservice.files import shown
 from packager import blueprint, support
 from packager.scaffold import Templates
 
@@ -89,7 +90,7 @@ def test_a_service_with_support_files_has_no_fault_and_a_second_time_changes_not
     for role in ("site", "jobs"):
         again = add(old, role)
         assert not again.blueprint.paths
-        assert not [line for line in again.left if "another" in line]
+        assert not [line for line in again.left if "differs" in line]
         assert f"roles/{role}/bin/ps.cmd is there already" in "\n".join(again.left)
     assert everything(old) == before
 
@@ -107,9 +108,9 @@ def test_a_file_of_the_users_stays_and_is_named(old):
     (old / "roles/site/Web.Config").write_text("<configuration />")
     planned = add(old, "site")
     assert sorted(line.rpartition("/")[2] for line in planned.left if "stays" in line and "/x" not in line) == [
-        "ConfigureCloudService.ps1 is another, and stays",
-        "Web.Config is another, and stays",
-        "ps.cmd is another, and stays",
+        "ConfigureCloudService.ps1 differs from rolepack's, and stays",
+        "Web.Config differs from rolepack's, and stays",
+        "ps.cmd differs from rolepack's, and stays",
     ]
     assert [path.name for path in planned.blueprint.paths] == ["readme.html", folder.DEFINITION]
     assert "is not rolepack's, so a host installs packages as it says" in planned.remarks[0]
@@ -152,7 +153,11 @@ def test_a_project_that_lists_its_files_gets_the_new_ones(old):
     ("change", "role", "told"),
     [
         (lambda _: None, "nobody", "there is no role 'nobody'. Choose from site, jobs"),
-        (lambda place: (place / "main.py").unlink(), "jobs", "it cannot be told which program the worker runs"),
+        (
+            lambda place: (place / "main.py").unlink(),
+            "jobs",
+            "it cannot be told what the worker runs",
+        ),
         (lambda place: (place / "main.py").rename(place / "x.cs"), "jobs", "it holds a role in .NET"),
         (lambda place: place.rename(place.with_name("elsewhere")), "jobs", "roles/jobs: it is not there. Create it"),
     ],
@@ -181,14 +186,14 @@ def test_a_bin_that_leads_elsewhere_is_left_alone(old, tmp_path_factory):
     (old / "roles/jobs/bin").symlink_to(far)
     planned = add(old, "jobs")
     assert not list(far.iterdir())
-    assert "roles/jobs/bin/ps.cmd is not in or beside the service, and is left alone" in "\n".join(planned.left)
+    assert "roles/jobs/bin/ps.cmd is behind a link that leads elsewhere, and is left alone" in "\n".join(planned.left)
 
 
 def test_the_command_says_what_it_did_and_what_it_left(old, rolepack):
     said = rolepack.ok("add-support-files", "site", cwd=old)
     assert "  the startup task `mine.cmd /x` stays\n" in said
     assert "  wrote roles/site/bin/ps.cmd\n" in said
-    assert "Role 'site' has its support files. Next: invoke check" in said
+    assert "Role 'site' has its support files. Next: rolepack check" in said
     assert "Nothing was written: role 'site' has" in rolepack.ok("add-support-files", "site", cwd=old)
 
 
@@ -224,11 +229,9 @@ def test_the_emulator_names_a_changed_script(rolepack, service):
     with (place / "roles/more/bin/LaunchWorker.ps1").open("a") as script:
         script.write("Start-Sleep 1\n")
     said = rolepack.ok("emulate", "--detach", "--role", "more", cwd=place)
-    wrong = (
-        "more: roles/more/bin/LaunchWorker.ps1 is not as rolepack writes it; what was changed in it is not done here"
-    )
-    assert said.count(wrong) == 1
-    assert "ps.cmd is not as" not in said
+    wrong = "more: roles/more/bin/LaunchWorker.ps1 was changed, and what was changed in it does not run here"
+    assert said.count(f"{wrong}: put that into LaunchWorker.py") == 1
+    assert "ps.cmd was" not in said
 
 
 def test_support_files_are_kept_by_git(shop):
@@ -236,3 +239,74 @@ def test_support_files_are_kept_by_git(shop):
     subprocess.run(["git", "add", "."], cwd=shop, check=True)
     kept = subprocess.run(["git", "ls-files"], cwd=shop, capture_output=True, text=True, check=True).stdout
     assert "roles/jobs/bin/ps.cmd" in kept
+
+
+def test_commands_that_keep_the_files_from_their_work_are_told(old):
+    path = old / folder.DEFINITION
+    entry = '<EntryPoint><ProgramEntryPoint commandLine="python main.py" setReadyOnProcessStart="true" /></EntryPoint>'
+    task = '<Startup><Task commandLine="bin\\ps.cmd ConfigureCloudService.ps1" /></Startup>'
+    whole = f"<WorkerRole name='jobs'>{task}<Runtime>{entry}</Runtime></WorkerRole>"
+    path.write_text(path.read_text().replace('<WorkerRole name="jobs" />', whole))
+    remarks = "\n".join(add(old, "jobs").remarks)
+    assert '`bin\\ps.cmd ConfigureCloudService.ps1` needs executionContext="elevated" to prepare a host' in remarks
+    assert "the entry point `python main.py` does not go through LaunchWorker.ps1" in remarks
+
+
+@pytest.mark.parametrize(
+    ("startup", "program"),
+    [("main.py", "main.py"), ("src\\my worker.py", '"src\\my worker.py"'), ("SRC/My Worker.py", '"src\\my worker.py"')],
+)
+def test_the_program_that_a_project_starts_is_the_workers(old, startup, program):
+    (old / "roles/jobs/src").mkdir()
+    (old / "roles/jobs/src/my worker.py").touch()
+    project = f"<Project><PropertyGroup><StartupFile>{startup}</StartupFile></PropertyGroup></Project>"
+    (old / "roles/jobs/jobs.pyproj").write_text(project)
+    add(old, "jobs")
+    assert (
+        definition.load(old / folder.DEFINITION).role("jobs").entry_point == f"bin\\ps.cmd LaunchWorker.ps1 {program}"
+    )
+    assert not folder.check(old, date(2026, 11, 21)).errors
+
+
+def test_a_program_that_a_project_starts_and_that_is_not_there_is_told(old):
+    project = "<Project><PropertyGroup><StartupFile>gone.py</StartupFile></PropertyGroup></Project>"
+    (old / "roles/jobs/jobs.pyproj").write_text(project)
+    with pytest.raises(ServiceError, match=r"its project starts gone.py, which is not there. Call it worker.py"):
+        add(old, "jobs")
+
+
+@pytest.mark.parametrize(
+    ("files", "handler"),
+    [
+        ({"app.py": "from flask import Flask\napp: object = Flask(__name__)\n"}, "app.app"),
+        ({"wsgi.py": "def application(environ, start): ...\n"}, "wsgi.application"),
+        ({"app.py": "broken(", "main.py": "from shop import application\n"}, "main.application"),
+    ],
+)
+def test_the_application_of_a_role_is_found(old, files, handler):
+    (old / "roles/site/app.py").unlink()
+    for name, text in files.items():
+        (old / "roles/site" / name).write_text(text)
+    assert not add(old, "site").remarks
+    assert f'value="{handler}"' in (old / "roles/site/web.config").read_text()
+
+
+def test_an_application_that_is_not_found_is_told(old):
+    (old / "roles/site/app.py").write_text("x = 1\n")
+    (told,) = add(old, "site").remarks
+    assert (
+        told
+        == f"no application was found, so {shown(old / 'roles/site/web.config')} is to name app.wsgi_app: correct that"
+    )
+
+
+@pytest.mark.parametrize("framework", ["django", "bottle", "wsgi"])
+def test_a_new_role_of_any_framework_lacks_nothing_and_gets_back_what_is_lost(shop, framework):
+    add_role(shop, "site", "web", framework)
+    assert not support.plan(shop, "site", Templates()).blueprint.paths
+    script = shop / "roles/site/bin/ConfigureCloudService.py"
+    content = script.read_bytes()
+    script.unlink()
+    add(shop, "site")
+    assert script.read_bytes() == content
+    assert (b"collectstatic" in content) == (framework == "django")

@@ -42,7 +42,7 @@ def test_a_script_as_the_users_template_has_it_is_not_a_changed_one(shop, own, r
     rolepack.ok("new-role", "mail", "--kind", "worker", cwd=shop)
     assert "# of our own" in (shop / "roles/mail/bin/LaunchWorker.ps1").read_text()
     said = rolepack.ok("emulate", "--detach", "--role", "mail", cwd=shop)
-    assert "is not as rolepack writes it" not in said
+    assert "was changed" not in said
 
 
 def test_what_rolepack_writes_is_known_again_without_rendering(shop):
@@ -56,12 +56,12 @@ def test_what_rolepack_writes_is_known_again_without_rendering(shop):
     ("text", "told"),
     [
         ("one\n{% if %}", "roles/worker/worker.py.j2:2: the template cannot be rendered: "),
-        (
-            "{{ nmae }}",
-            "roles/worker/worker.py.j2: the template cannot be rendered: 'nmae' is undefined. Correct it, or",
-        ),
-        ("{% include 'none' %}", "roles/worker/worker.py.j2: the template cannot be rendered: it includes none"),
-        ("{{ name.__class__.__mro__ }}", "roles/worker/worker.py.j2: the template cannot be rendered: access to"),
+        ("\n\n{{ nmae }}", "roles/worker/worker.py.j2:3: the template cannot be rendered: 'nmae' is undefined."),
+        ("{{ 1 / 0 }}", "roles/worker/worker.py.j2:1: the template cannot be rendered: division by zero. Correct it"),
+        ("{% include 'roles/worker/worker.py.j2' %}", "cannot be rendered: maximum recursion depth exceeded"),
+        ("{% for a in 5 %}{% endfor %}", "roles/worker/worker.py.j2:1: the template cannot be rendered: 'int' object"),
+        ("{% include 'none' %}", "roles/worker/worker.py.j2:1: the template cannot be rendered: it includes none"),
+        ("{{ name.__class__.__mro__ }}", "roles/worker/worker.py.j2:1: the template cannot be rendered: access to"),
     ],
 )
 def test_a_template_that_is_wrong_is_named_and_nothing_written(shop, own, rolepack, text, told):
@@ -75,8 +75,16 @@ def test_a_template_that_is_wrong_is_named_and_nothing_written(shop, own, rolepa
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("templates: none\n", "templates is 'none', which is no folder. Name a folder; it is relative to this file."),
-        ("templates: [a]\n", "templates is '['a']', which is no folder"),
+        (
+            "templates: none\n",
+            "templates is 'none', which is no folder below or beside the service. Name a folder; it is",
+        ),
+        ("templates: ''\n", "templates is '', which is no folder below or beside the service"),
+        ("templates: .\n", "templates is '.', which is no folder below or beside the service"),
+        ("templates: [a]\n", "templates is no text. Name a folder; it is relative to this file."),
+        ("templates: 2024-13-45\n", "invoke.yaml: it is no YAML"),
+        ("[" * 3000, "invoke.yaml: it is no YAML"),
+        ("#" * 2_000_000, "invoke.yaml: it has more than 1,048,576 bytes"),
         ("templates: /usr\n", "templates is '/usr', which is not in or beside the service"),
         ("a: b\ntemplates: 'x\n", "invoke.yaml:3: it is no YAML: found unexpected end of stream"),
         ("- a\n", "invoke.yaml: it has no keys. Write options as `name: value`."),
@@ -100,6 +108,34 @@ def test_no_options_are_fine(shop, text):
     if text is not None:
         (shop / "invoke.yaml").write_text(text)
     assert options.load(shop) == options.Options()
+
+
+def test_a_link_out_of_the_templates_is_refused(shop, own, rolepack, tmp_path):
+    (tmp_path / "secret").write_text("a key")
+    (own / "roles/worker").mkdir(parents=True)
+    (own / "roles/worker/worker.py.j2").symlink_to(tmp_path / "secret")
+    told = rolepack.refused("new-role", "mail", "--kind", "worker", cwd=shop)
+    assert (
+        "my/templates/roles/worker/worker.py.j2: it is no file of the folder of templates, or a link out of it" in told
+    )
+    assert not (shop / "roles/mail").exists()
+
+
+@pytest.mark.parametrize("text", ["<Variable>", "<a/><b/>", "{{ nmae }}"])
+def test_an_entry_that_is_no_element_is_told_at_its_template(shop, own, rolepack, text):
+    write(own, "entries/probe.xml", text)
+    told = rolepack.refused("new-role", "more", "--kind", "web", cwd=shop)
+    assert told.startswith("my/templates/entries/probe.xml.j2")
+    assert "the template cannot be rendered: " in told
+
+
+def test_templates_of_new_roles_serve_those_that_are_there_too(shop, own, rolepack):
+    write(own, "support/worker/bin/more.txt", "{{ vmsize }} {{ secret }} {{ port }} {{ probe }} {{ instances }}")
+    write(own, "entries/store.xml", "<LocalStorage name='{{ name }}' sizeInMB='1' />")
+    write(own, "roles/web/page.html", "for new web roles alone")
+    rolepack.ok("add-support-files", "jobs", cwd=shop)
+    assert (shop / "roles/jobs/bin/more.txt").is_file()
+    assert not (shop / "roles/jobs/page.html").exists()
 
 
 def test_names_are_escaped_where_a_file_is_xml_or_html(shop):

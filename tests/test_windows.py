@@ -87,13 +87,15 @@ def test_a_web_role_is_installed_offline_and_configured(windows, packaged, root,
     wine.extract(packaged, "web", root)
     done = configure(windows, root, programs)
     assert done.returncode == 0, done.stdout
-    python, bridge = r"E:\approot\env\Scripts\python.exe", r"E:\approot\env\Lib\site-packages\wfastcgi.py"
+    python = r"E:\approot\.rolepack\env\Scripts\python.exe"
+    bridge = r"E:\approot\.rolepack\env\Lib\site-packages\wfastcgi.py"
     assert f'scriptProcessor="{python}|{bridge}"' in (root / "approot/web.config").read_text()
     assert "Windows wants to be restarted for these features" in done.stdout
     calls = (programs / "calls.txt").read_text().splitlines()
     assert calls[0].startswith("dism /Online /English /NoRestart /Enable-Feature /All /FeatureName:IIS-WebServerRole ")
-    assert calls[1].startswith("appcmd list config /section:system.webServer/fastCgi")
-    assert f"[fullPath='{python}',arguments='{bridge}',signalBeforeTerminateSeconds='30']" in calls[2]
+    assert calls[1].startswith("appcmd unlock config /section:system.webServer/handlers")
+    assert calls[2].startswith("appcmd list config /section:system.webServer/fastCgi")
+    assert f"[fullPath='{python}',arguments='{bridge}',signalBeforeTerminateSeconds='30']" in calls[3]
     before = (root / "approot/web.config").read_bytes()
     again = configure(windows, root, programs)
     assert again.returncode == 0, again.stdout
@@ -108,8 +110,8 @@ def test_a_worker_is_installed_offline_and_its_program_runs(windows, packaged, r
     wine.extract(packaged, "jobs", root)
     done = configure(windows, root, programs)
     assert done.returncode == 0, done.stdout
-    python = r"E:\approot\env\Scripts\python.exe"
-    assert f"LaunchWorker will use {python}" in done.stdout
+    python = r"E:\approot\.rolepack\env\Scripts\python.exe"
+    assert (root / "approot/.rolepack/python.txt").read_text() == python
     words = ["show.py", "two words", 'a "quote"', "back\\slash\\", ""]
     path = r"lib;%RoleRoot%\approot\more"
     script = r"E:\approot\bin\LaunchWorker.py"

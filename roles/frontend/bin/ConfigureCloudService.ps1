@@ -12,7 +12,9 @@ if (Test-Path $lock) {
         $version = $line.Matches[0].Groups[1].Value
     }
 }
-$folder = Join-Path $PSScriptRoot 'python'
+# What is made on this machine lies in a folder that no file of the role is in.
+$own = Join-Path $PSScriptRoot '..\.rolepack'
+$folder = Join-Path $own 'python'
 function Find-Python {
     foreach ($name in @('tools\python.exe', 'python.exe')) {
         $path = Join-Path $folder $name
@@ -42,12 +44,13 @@ if (-not $python) {
         $client.DownloadFile("https://www.nuget.org/api/v2/package/$id/$version", $package)
     }
     # Under its name there is never half a Python.
-    $part = Join-Path $PSScriptRoot 'part'
+    $part = Join-Path $own 'part'
     foreach ($old in @($part, $folder)) {
         if (Test-Path $old) {
             Remove-Item -Recurse -Force $old
         }
     }
+    New-Item -ItemType Directory -Force $own | Out-Null
     Add-Type -AssemblyName System.IO.Compression.FileSystem
     [IO.Compression.ZipFile]::ExtractToDirectory($package, $part)
     Move-Item $part $folder

@@ -4,9 +4,8 @@ It installs the role's packages from the wheelhouse that came with it, and tells
 ConfigureCloudService.ps1 runs it on a host as a startup task, each time the role starts, and the emulator runs it too;
 so every step may be repeated, and changes nothing the second time. Standard library only.
 
-To customise it, add your steps to main(): `run` runs a program and fails the task if that fails, `pip` runs pip for the
-role's environment, `log` writes a line to ConfigureCloudService.ps1.log. Any exit code but 0 keeps the role from
-starting.
+To customise it, add your steps to main(): `run` runs a program and fails the task if that fails, `log` writes a line to
+ConfigureCloudService.ps1.log. Any exit code but 0 keeps the role from starting. Packages belong into requirements.txt.
 """
 
 import codecs
@@ -26,7 +25,9 @@ from xml.sax.saxutils import escape
 
 APPROOT = Path(__file__).absolute().parent.parent
 LOCK = APPROOT / "requirements.lock"
-ENVIRONMENT = APPROOT / "env"
+OWN = APPROOT / ".rolepack"
+"""What is made on this machine; no file of the role is there."""
+ENVIRONMENT = OWN / "env"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 """The interpreter that has the role's packages."""
 HAS_PIP = sys.version_info >= (3, 11) and importlib.util.find_spec("pip") is not None
@@ -60,6 +61,8 @@ def main() -> None:
     """Every step, in order."""
     log(f"configuring {os.environ.get('RoleInstanceID', 'this role')} with Python {sys.version.split()[0]}")
     python = install_packages()
+    if not PREPARED:
+        write_whole(OWN / "python.txt", str(python).encode())  # LaunchWorker reads it
     if PREPARED:
         log("the emulator serves the site, by web.emulator.config or else web.config")
     else:
@@ -99,7 +102,7 @@ def install_packages() -> Path:
         log(f"there is no {LOCK}, so nothing to install")
         return Path(sys.executable)
     lock = LOCK.read_bytes()
-    check_version(lock.decode())
+    check_version(lock.decode(errors="replace"))
     installed = ENVIRONMENT / "installed.txt"
     key = hashlib.sha256(lock + sys.version.encode() + sys.base_prefix.encode()).hexdigest()
     if PYTHON.exists() and installed.exists() and installed.read_text() == key:
@@ -124,11 +127,23 @@ def check_version(lock: str) -> None:
         raise StepError(message)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is never there by half, unless it says the same already."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
 def configure_iis(python: Path) -> None:
     """Enable what IIS needs, register the application with FastCGI, and write its command into each web.config."""
     bridge = find_bridge(python)
     if not EMULATED:
         enable_features()
+        # As IIS comes, a site may not have handlers of its own.
+        run(*appcmd(), "unlock", "config", "/section:system.webServer/handlers")
     # IIS looks an application up by these words, so that both must be the same in web.config and in its register.
     words = [f'"{path}"' if " " in str(path) else str(path) for path in (python, bridge)]
     register(*words)
@@ -158,19 +173,22 @@ def enable_features() -> None:
 
 def appcmd() -> list[str]:
     """The command of IIS that edits its configuration; the variable `appcmd` may name another, with arguments."""
-    named = os.environ.get("appcmd")
+    named = os.environ.get("appcmd", "")
+    if Path(named).is_file():
+        return [named]
     if named:
-        return [named] if Path(named).exists() else [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', named)]
+        return [word.replace('"', "") for word in re.findall(r'(?:"[^"]*"|[^\s"])+', named)]
     return [shutil.which("appcmd") or rf"{os.environ.get('SystemRoot')}\System32\inetsrv\appcmd.exe"]
 
 
 def register(executable: str, arguments: str) -> None:
     """Let FastCGI start the application, and pass what this task knows of the instance; once."""
     section = "/section:system.webServer/fastCgi"
-    listed = subprocess.run([*appcmd(), "list", "config", section], capture_output=True, text=True, check=False)
+    listed = subprocess.run([*appcmd(), "list", "config", section], capture_output=True, check=False)
+    text = (listed.stdout or b"<nothing />").decode("oem" if os.name == "nt" else "utf-8", "replace")
     if listed.returncode:
-        raise StepError(f"appcmd cannot list its FastCGI applications: {listed.stdout}{listed.stderr}".strip())
-    known = ElementTree.fromstring(listed.stdout or "<nothing />").iter("application")
+        raise StepError(f"appcmd cannot list its FastCGI applications: {text.strip()}")
+    known = ElementTree.fromstring(text).iter("application")
     key = (executable, arguments)
     application = next((one for one in known if (one.get("fullPath"), one.get("arguments")) == key), None)
     named = f"[fullPath='{executable}',arguments='{arguments}'"
@@ -244,11 +262,11 @@ def with_processor(content: bytes, processor: str) -> bytes:
     parser.Parse(text, True)
     value = 'scriptProcessor="{}"'.format(escape(processor, {'"': "&quot;"})).encode()
     for place in reversed(starts):
-        tag = re.compile(rb"""<(?:"[^"]*"|'[^']*'|[^"'>])*>""").match(text, place)
-        if tag:
-            rest, found = re.subn(rb"""\bscriptProcessor\s*=\s*("[^"]*"|'[^']*')""", lambda _: value, tag[0])
-            new = rest if found else re.sub(rb"\s*/?>$", lambda end: b" " + value + end[0], tag[0])
-            text = text[:place] + new + text[tag.end() :]
+        end = re.compile(rb"""<(?:"[^"]*"|'[^']*'|[^"'>])*?(?=\s*/?>)""").match(text, place).end()  # type: ignore[union-attr]
+        attributes = re.compile(rb"""([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""").finditer(text, place, end)
+        there = next((each for each in attributes if each[1] == b"scriptProcessor"), None)
+        start_of, end_of, blank = (*there.span(), b"") if there else (end, end, b" ")
+        text = text[:start_of] + blank + value + text[end_of:]
     if not starts:
         log(f"no handler is called {HANDLER}, so web.config stays as it is")
     return text.decode().encode(codec, "xmlcharrefreplace")
@@ -263,14 +281,8 @@ def codec_of(content: bytes) -> str:
     return declared[1].decode() if declared else "utf-8"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is never there by half."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
-
-
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         main()
     except (StepError, OSError, subprocess.CalledProcessError, ElementTree.ParseError) as error:

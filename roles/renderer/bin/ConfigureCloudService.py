@@ -4,9 +4,8 @@ It installs the role's packages from the wheelhouse that came with it.
 ConfigureCloudService.ps1 runs it on a host as a startup task, each time the role starts, and the emulator runs it too;
 so every step may be repeated, and changes nothing the second time. Standard library only.
 
-To customise it, add your steps to main(): `run` runs a program and fails the task if that fails, `pip` runs pip for the
-role's environment, `log` writes a line to ConfigureCloudService.ps1.log. Any exit code but 0 keeps the role from
-starting.
+To customise it, add your steps to main(): `run` runs a program and fails the task if that fails, `log` writes a line to
+ConfigureCloudService.ps1.log. Any exit code but 0 keeps the role from starting. Packages belong into requirements.txt.
 """
 
 import hashlib
@@ -20,7 +19,9 @@ from pathlib import Path
 
 APPROOT = Path(__file__).absolute().parent.parent
 LOCK = APPROOT / "requirements.lock"
-ENVIRONMENT = APPROOT / "env"
+OWN = APPROOT / ".rolepack"
+"""What is made on this machine; no file of the role is there."""
+ENVIRONMENT = OWN / "env"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 """The interpreter that has the role's packages."""
 HAS_PIP = sys.version_info >= (3, 11) and importlib.util.find_spec("pip") is not None
@@ -38,7 +39,8 @@ def main() -> None:
     """Every step, in order."""
     log(f"configuring {os.environ.get('RoleInstanceID', 'this role')} with Python {sys.version.split()[0]}")
     python = install_packages()
-    log(f"LaunchWorker will use {python}")
+    if not PREPARED:
+        write_whole(OWN / "python.txt", str(python).encode())  # LaunchWorker reads it
     log("done")
 
 
@@ -74,7 +76,7 @@ def install_packages() -> Path:
         log(f"there is no {LOCK}, so nothing to install")
         return Path(sys.executable)
     lock = LOCK.read_bytes()
-    check_version(lock.decode())
+    check_version(lock.decode(errors="replace"))
     installed = ENVIRONMENT / "installed.txt"
     key = hashlib.sha256(lock + sys.version.encode() + sys.base_prefix.encode()).hexdigest()
     if PYTHON.exists() and installed.exists() and installed.read_text() == key:
@@ -99,7 +101,18 @@ def check_version(lock: str) -> None:
         raise StepError(message)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is never there by half, unless it says the same already."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         main()
     except (StepError, OSError, subprocess.CalledProcessError) as error:

@@ -2,20 +2,10 @@
 # that file: it also runs in the emulator, which does not read this one. The program and its arguments stand in
 # ServiceDefinition.csdef, Runtime/EntryPoint/ProgramEntryPoint.
 $ErrorActionPreference = 'Stop'
-$python = Join-Path $PSScriptRoot '..\env\Scripts\python.exe'
-if (-not (Test-Path $python)) {
-    $python = $env:PYTHON
+$found = Join-Path $PSScriptRoot '..\.rolepack\python.txt'
+if (-not (Test-Path $found)) {
+    throw 'ConfigureCloudService has not prepared this role. Look into ConfigureCloudService.ps1.log.'
 }
-foreach ($name in @('tools\python.exe', 'python.exe')) {
-    if (-not $python) {
-        $path = Join-Path (Join-Path $PSScriptRoot 'python') $name
-        if (Test-Path $path) {
-            $python = $path
-        }
-    }
-}
-if (-not $python) {
-    throw 'There is no Python. Look into ConfigureCloudService.ps1.log, or set PYTHON in ServiceDefinition.csdef.'
-}
+$python = Get-Content $found -Encoding UTF8
 & $python -u (Join-Path $PSScriptRoot 'LaunchWorker.py') @args
 exit $LASTEXITCODE

@@ -26,7 +26,7 @@ def search_path(written: str) -> str:
 def main() -> int:
     """Run the program and return its exit code."""
     os.chdir(APPROOT)
-    environ = dict(os.environ)
+    environ = {"PYTHONUTF8": "1", **os.environ}  # a log on Windows could hold less than one elsewhere
     if environ.get("PYTHONPATH"):
         environ["PYTHONPATH"] = search_path(environ["PYTHONPATH"])
     command = [sys.executable, "-u", *sys.argv[1:]]
