@@ -83,18 +83,10 @@ class Templates:
             raise self._error(error.name or name, error.message, error.lineno) from None
         except ServiceError:
             raise
+        except TemplateNotFound as error:
+            raise self._failed(name, error, f"it includes {error.name}, which is not there") from None
         except Exception as error:
-            places = [
-                (frame.filename, frame.lineno)
-                for frame in traceback.extract_tb(error.__traceback__)
-                if frame.filename.endswith(_ENDING)
-            ]
-            path, line = places[-1] if places else (name, None)
-            inner = next((each for each in self._environment.list_templates() if path.endswith(each)), name)
-            wrong = (
-                f"it includes {error.name}, which is not there" if isinstance(error, TemplateNotFound) else str(error)
-            )
-            raise self._error(inner, wrong or type(error).__name__, line) from None
+            raise self._failed(name, error, str(error) or type(error).__name__) from None
 
     def element(self, name: str, values: Mapping[str, object]) -> str:
         """What a template of an XML element gives; ServiceError if it gives none."""
@@ -104,6 +96,14 @@ class Templates:
         except expat.ExpatError as error:
             raise self._error(name, f"it gives no element: {expat.ErrorString(error.code)}", None) from None
         return text
+
+    def _failed(self, name: str, error: Exception, wrong: str) -> ServiceError:
+        """A fault at the line of the innermost template that was being rendered."""
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [(Path(frame.filename).as_posix(), frame.lineno) for frame in frames]
+        path, line = next((each for each in reversed(places) if each[0].endswith(_ENDING)), (name, None))
+        inner = next((each for each in self._environment.list_templates() if path.endswith(each)), name)
+        return self._error(inner, wrong, line)
 
     def _error(self, name: str, wrong: str | None, line: int | None) -> ServiceError:
         where = shown((self._own or Path("templates")) / name)

@@ -46,6 +46,9 @@ FEATURES = (
 )
 """The features of Windows that a site needs; FastCGI is a part of IIS-CGI."""
 RESTART_NEEDED = 3010
+TAG = re.compile(rb"""<(?:"[^"]*"|'[^']*'|[^"'>])*?(?=\s*/?>)""")
+"""A start tag of XML without its end."""
+ATTRIBUTE = re.compile(rb"""([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 PASSED = (
     *("EMULATED", "RoleRoot", "RoleName", "RoleInstanceID", "RoleDeploymentID", "DiagnosticStore"),
     "ROLE_ENVIRONMENT",
@@ -61,8 +64,6 @@ def main() -> None:
     """Every step, in order."""
     log(f"configuring {os.environ.get('RoleInstanceID', 'this role')} with Python {sys.version.split()[0]}")
     python = install_packages()
-    if not PREPARED:
-        write_whole(OWN / "python.txt", str(python).encode())  # LaunchWorker reads it
     if PREPARED:
         log("the emulator serves the site, by web.emulator.config or else web.config")
     else:
@@ -260,16 +261,22 @@ def with_processor(content: bytes, processor: str) -> bytes:
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _tag: open_tags.pop()
     parser.Parse(text, True)
-    value = 'scriptProcessor="{}"'.format(escape(processor, {'"': "&quot;"})).encode()
     for place in reversed(starts):
-        end = re.compile(rb"""<(?:"[^"]*"|'[^']*'|[^"'>])*?(?=\s*/?>)""").match(text, place).end()  # type: ignore[union-attr]
-        attributes = re.compile(rb"""([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""").finditer(text, place, end)
-        there = next((each for each in attributes if each[1] == b"scriptProcessor"), None)
-        start_of, end_of, blank = (*there.span(), b"") if there else (end, end, b" ")
-        text = text[:start_of] + blank + value + text[end_of:]
+        text = with_attribute(text, place, "scriptProcessor", processor)
     if not starts:
-        log(f"no handler is called {HANDLER}, so web.config stays as it is")
+        log(f"no handler is called {HANDLER}, so none is given a scriptProcessor")
     return text.decode().encode(codec, "xmlcharrefreplace")
+
+
+def with_attribute(text: bytes, place: int, name: str, value: str) -> bytes:
+    """The text of an XML file in which the start tag at a place has an attribute of that value."""
+    escaped = escape(value, {'"': "&quot;"})
+    written = f'{name}="{escaped}"'.encode()
+    end = next(TAG.finditer(text, place)).end()
+    there = next((each for each in ATTRIBUTE.finditer(text, place, end) if each[1] == name.encode()), None)
+    if there is None:
+        return text[:end] + b" " + written + text[end:]
+    return text[: there.start()] + written + text[there.end() :]
 
 
 def codec_of(content: bytes) -> str:

@@ -3,9 +3,12 @@
 # ServiceDefinition.csdef, Runtime/EntryPoint/ProgramEntryPoint.
 $ErrorActionPreference = 'Stop'
 $found = Join-Path $PSScriptRoot '..\.rolepack\python.txt'
-if (-not (Test-Path $found)) {
-    throw 'ConfigureCloudService has not prepared this role. Look into ConfigureCloudService.ps1.log.'
+$python = $env:PYTHON
+if (Test-Path $found) {
+    $python = Get-Content $found -Encoding UTF8
 }
-$python = Get-Content $found -Encoding UTF8
+if (-not $python) {
+    throw 'ConfigureCloudService has not prepared this role. Look into ConfigureCloudService.ps1.log, or set PYTHON.'
+}
 & $python -u (Join-Path $PSScriptRoot 'LaunchWorker.py') @args
 exit $LASTEXITCODE
