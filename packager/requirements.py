@@ -25,10 +25,14 @@ _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a role needs: the lines of its requirements file, which need not exist, and some that are added."""
+    """What a role needs: the lines of its requirements file, which need not exist, and packages that are added.
+
+    With `is_apart` only these count, and the file is no more than who is told what is wrong.
+    """
 
     path: Path
     added: tuple[str, ...] = ()
+    is_apart: bool = False
 
 
 def of(role: Role, source: Source, target: Target) -> Asked | None:
@@ -37,6 +41,11 @@ def of(role: Role, source: Source, target: Target) -> Asked | None:
     if source.language != "Python":
         return Asked(path) if path.is_file() else None
     return Asked(path, (_BRIDGE,) if role.kind == "web" and target.is_windows else ())
+
+
+def named(path: Path) -> set[str]:
+    """The packages that the lines of a file, and of those it includes, name."""
+    return {str(canonicalize_name(name)) for file in files(path) for name in _names(file)}
 
 
 def fault(path: Path, package: str | None, wrong: str, remedy: str) -> Fault:

@@ -25,6 +25,9 @@ from packager.requirements import Asked
 from packager.target import Target
 from packager.tools import ToolError, run
 
+_UV = uv.find_uv_bin()
+"""Found here and not by each thread that resolves a role: what it asks, sysconfig, is not safe when first asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pin:
@@ -44,21 +47,31 @@ class Pin:
 
 def resolve(asked: Asked, target: Target, environ: Mapping[str, str]) -> tuple[Pin, ...]:
     """The files that are asked for on the target, by name; every package that cannot be had is a fault."""
-    path = asked.path
+    named = requirements.named(asked.path)
+    together = Asked(asked.path, tuple(name for name in asked.added if name in named))
+    pins = _resolve(together, target, environ)
+    apart = tuple(name for name in asked.added if name not in named and name not in {pin.name for pin in pins})
+    if apart:
+        # It has no dependencies; to find that out, uv would build it each time.
+        pins += _resolve(Asked(asked.path, apart, is_apart=True), target, environ, "--no-deps")
+    return tuple(sorted(pins, key=lambda pin: pin.name))
+
+
+def _resolve(asked: Asked, target: Target, environ: Mapping[str, str], *more: str) -> list[Pin]:
     # Without --python uv would look for an interpreter of the target's version.
     options = [*target.uv_options(), "--python", sys.executable, "--format", "pylock.toml", "--no-header", "--quiet"]
-    printed = compile_requirements(asked, options, environ)
+    printed = compile_requirements(asked, [*options, *more], environ)
     lock = Pylock.from_dict(tomllib.loads(printed))
     faults: list[Fault] = []
     try:
         selected = list(lock.select(environment=target.environment(), tags=target.tags()))
     except PylockSelectError as error:
         wrong = f"nothing that {target.label} can run: {error}"
-        raise ServiceError(requirements.fault(path, None, wrong, "Choose other versions")) from None
-    pins = [pin for package, file in selected if (pin := _pin(path, package, file, faults))]
+        raise ServiceError(requirements.fault(asked.path, None, wrong, "Choose other versions")) from None
+    pins = [pin for package, file in selected if (pin := _pin(asked.path, package, file, faults))]
     if faults:
         raise ServiceError(*faults)
-    return tuple(sorted(pins, key=lambda pin: pin.name))
+    return pins
 
 
 def compile_requirements(asked: Asked, options: Sequence[str], environ: Mapping[str, str]) -> str:
@@ -67,10 +80,10 @@ def compile_requirements(asked: Asked, options: Sequence[str], environ: Mapping[
     with tempfile.TemporaryDirectory() as folder:
         added = Path(folder) / "added.txt"
         added.write_text("".join(f"{line}\n" for line in asked.added))
-        files = [path.name, str(added)] if path.is_file() else [str(added)]
+        files = [path.name, str(added)] if path.is_file() and not asked.is_apart else [str(added)]
         try:
             # Paths in the file are relative to it, not to where the user stands.
-            return run([uv.find_uv_bin(), "pip", "compile", *files, *options], environ, path.parent)
+            return run([_UV, "pip", "compile", *files, *options], environ, path.parent)
         except ToolError as error:
             raise ServiceError(requirements.refusal(path, str(error), asked.added)) from None
 

@@ -1,6 +1,7 @@
 """All wheels that the roles of a service need on the target, and a lock with hashes for each role."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from packager.progress import Report
 from packager.requirements import Asked
 from packager.resolve import Pin, resolve
 from packager.target import Target
+
+_AT_ONCE = 4
+"""Roles that are resolved at the same time: most of it is waiting for the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,12 @@ def prepare(asked: Mapping[str, Asked], target: Target, report: Report) -> Wheel
     environ = index.uv_environ() if asked else {}
     faults: list[Fault] = []
     pins: dict[str, tuple[Pin, ...]] = {}
-    for number, (role, needs) in enumerate(asked.items()):
-        report(f"Resolving {role} for {target.label}", number, len(asked))
+    report(f"Resolving {', '.join(asked)} for {target.label}", 0, 0)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        outcomes = {role: pool.submit(resolve, needs, target, environ) for role, needs in asked.items()}
+    for role, outcome in outcomes.items():
         with _gathered(faults):
-            pins[role] = resolve(needs, target, environ)
+            pins[role] = outcome.result()
     files = store.fetch([pin for needed in pins.values() for pin in needed], environ, report)
     wheels = {pin: Wheel(file, pin.sha256) for pin, file in files.items() if pin.is_wheel}
     for role, pin in ((role, pin) for role, needed in pins.items() for pin in needed):
