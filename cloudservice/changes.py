@@ -234,14 +234,15 @@ def plan_elements(texts: Texts, role: str, entries: Sequence[Entry]) -> Plan:
 
     ServiceError if that would break a new rule.
     """
+    if not entries:
+        return Plan({}, {})
     path = texts.definition
-    defined = definition.parse(path, texts.contents[path])
-    changes = (with_element(entry.text, *entry.parents, role=role) for entry in entries)
-    contents = {path: apply(path, texts.contents[path], *changes)} if entries else {}
-    faults = _beyond(_faults_of(definition.parse(path, contents[path])), _faults_of(defined)) if entries else []
+    content = texts.contents[path]
+    changed = apply(path, content, *(with_element(entry.text, *entry.parents, role=role) for entry in entries))
+    faults = _beyond(_faults_of(definition.parse(path, changed)), _faults_of(definition.parse(path, content)))
     if faults:
         raise ServiceError(*faults)
-    return Plan(contents, {})
+    return Plan({path: changed}, {})
 
 
 def plan_removal(root: Path, role: str) -> Plan:

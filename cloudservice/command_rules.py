@@ -34,8 +34,7 @@ def check(read: Document, role: Role, element: Element, source: Source) -> list[
         listing = listing_of(source)
     except ServiceError as error:
         faults += error.faults
-    its, adds = f"the command line of role '{role.name}'", f"rolepack add-support-files {role.name}"
-    judge = _Judge(read, its, adds, source, Files(source.folder), listing)
+    judge = _Judge(read, role.name, source, Files(source.folder), listing)
     base = "bin" if role.kind == "web" else ""
     lines = [(task, base) for task in element.all("Startup", "Task")]
     lines += [(entry, "") for entry in element.all("Runtime", "EntryPoint", "ProgramEntryPoint")]
@@ -59,11 +58,15 @@ class _Judge:
     """Judges the command lines of one role."""
 
     read: Document
-    its: str
-    adds: str
+    role: str
     source: Source
     files: Files
     listing: Listing | None
+
+    @property
+    def its(self) -> str:
+        """What the messages are about."""
+        return f"the command line of role '{self.role}'"
 
     def is_right(self, where: Element, line: str, base: str) -> bool:
         """Whether the line of an element that starts in the folder `base` of the role is; what is wrong is noted."""
@@ -115,7 +118,7 @@ class _Judge:
             wrong = f"{wrong}, where it is looked for"
             remedy = f"Write {PureWindowsPath(os.path.relpath(elsewhere, base))}"
         elif PureWindowsPath(name).name.lower() in _SUPPORT:
-            remedy = f"Add it with `{self.adds}` (if it was there, bin/ may be git-ignored)"
+            remedy = f"Add it with `rolepack add-support-files {self.role}` (if it was there, bin/ may be git-ignored)"
         else:
             remedy = "Add the file (is its folder git-ignored?), or correct the command line"
         self.read.fault(where, "missing-file", wrong, remedy)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -123,7 +123,11 @@ def _configuration_of(folder: Path, name: str) -> tuple[str, Path]:
 
 def usual_configuration(folder: Path, usual: str) -> str:
     """The name of the configuration that is meant where none is named: the usual one, or the only one there is."""
-    there = configurations(folder)
+    return usual_of(configurations(folder), usual)
+
+
+def usual_of(there: Collection[str], usual: str) -> str:
+    """The same of the names of the configurations that are there."""
     return next(iter(there)) if usual not in there and len(there) == 1 else usual
 
 

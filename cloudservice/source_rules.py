@@ -101,12 +101,8 @@ def _check_role(here: Path, read: Document, role: Role, element: Element, source
     faults: list[Fault] = []
     if role.kind == "worker" and not role.entry_point and not element.first("Runtime", "EntryPoint"):
         wrong = f"worker role '{role.name}' has no program to run"
-        read.fault(
-            element,
-            "no-program",
-            wrong,
-            f"Add it with `rolepack add-support-files {role.name}`, or a Runtime/EntryPoint by hand",
-        )
+        remedy = f"Add it with `rolepack add-support-files {role.name}`, or a Runtime/EntryPoint by hand"
+        read.fault(element, "no-program", wrong, remedy)
     if not source.folder.is_dir():
         _no_folder(here, read, role, element, source)
     elif here.is_relative_to(real := source.folder.resolve()):

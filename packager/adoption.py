@@ -72,8 +72,7 @@ def look(root: Path, templates: Templates) -> Adoption:
         far = [place for place in wanted if not source_rules.is_near(root, place.parent)]
         remarks += [f"{role.name}: {shown(place)} is not in or beside the service and is left alone" for place in far]
         wanted = {place: content for place, content in wanted.items() if place not in far}
-        lacking = {place: content for place, content in wanted.items() if not os.path.lexists(place)}
-        missing |= lacking
+        missing |= scaffold.missing(wanted)
         entries |= support.project_entries(root, source, wanted)
         told = (*_remarks(role, source), *ignored.advice(root, wanted))
         remarks += [f"{role.name}: {text}" for text in told]
@@ -101,7 +100,7 @@ def _tasks(root: Path, templates: Templates) -> dict[Path, bytes]:
     values = {"name": root.name, "roles": ()}
     rendered = {file.path.name: file.content for file in templates.render(["service"], values)}
     wanted = {root / name: rendered[name] for name in (".gitignore", "tasks.py")}
-    return {path: content for path, content in wanted.items() if not os.path.lexists(path)}
+    return scaffold.missing(wanted)
 
 
 def _support(role: Role, source: Source, templates: Templates) -> dict[Path, bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cloudservice import changes, definition, definition_rules, folder, modules, names, source_rules, spelling
 from cloudservice.changes import Addition, Plan, Texts
+from cloudservice.definition import Definition
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.service import Kind
@@ -139,14 +140,17 @@ def write(blueprint: Blueprint) -> None:
 
 def _plan_role(root: Path, role: NewRole, texts: Texts, templates: Templates) -> Blueprint:
     place = folder.role_folder(root, role.name)
-    port = role.port or _free_port(texts) if role.kind == "web" else None
-    known = {"port": port, "vmsize": role.vmsize, "instances": role.instances, "secret": secrets.token_urlsafe(50)}
-    asked = values(role.name, role.kind, role.framework, **known, probe=_free_probe(role.name, texts))
+    known = definition.parse(texts.definition, texts.contents[texts.definition])
+    port = role.port or _free_port(known) if role.kind == "web" else None
+    numbers = {"port": port, "vmsize": role.vmsize, "instances": role.instances}
+    own = {"secret": secrets.token_urlsafe(50), "probe": _free_probe(role.name, known)}
+    asked = values(role.name, role.kind, role.framework, **numbers, **own)
+    local = folder.usual_of(texts.configurations, "Local").lower()
     entries = Addition(
         role.name,
         templates.element(f"entries/{role.kind}.xml.j2", asked),
         {
-            name: templates.element("entries/configuration.xml.j2", {**asked, "is_local": _is_local(name, texts)})
+            name: templates.element("entries/configuration.xml.j2", {**asked, "is_local": name.lower() == local})
             for name in texts.configurations
         },
         templates.element("entries/probe.xml.j2", asked) if role.kind == "web" else "",
@@ -168,14 +172,8 @@ def _by_option(fault: Fault) -> Fault:
     return fault if option is None else replace(fault, where=option, line=None)
 
 
-def _is_local(configuration: str, texts: Texts) -> bool:
-    """Whether the emulator takes a configuration where none is named."""
-    return configuration.lower() == "local" or len(texts.configurations) == 1
-
-
-def _free_port(texts: Texts) -> int:
+def _free_port(known: Definition) -> int:
     """The first port from 80 on at which nothing of the service answers."""
-    known = definition.parse(texts.definition, texts.contents[texts.definition])
     endpoints = [each for role in known.roles for each in modules.endpoints_of(role)]
     taken = [ports for each in endpoints for ports in definition_rules.public_ports(each)]
     free = (port for port in range(80, 65536) if not any(ports.first <= port <= ports.last for ports in taken))
@@ -185,11 +183,11 @@ def _free_port(texts: Texts) -> int:
     return found
 
 
-def _free_probe(role: str, texts: Texts) -> str:
+def _free_probe(role: str, known: Definition) -> str:
     """A name for a role's probe that no other one has."""
-    known = {probe.name for probe in definition.parse(texts.definition, texts.contents[texts.definition]).probes}
+    taken = {probe.name for probe in known.probes}
     usual = f"{role}-health"
-    return next(name for name in chain([usual], (f"{usual}-{number}" for number in count(2))) if name not in known)
+    return next(name for name in chain([usual], (f"{usual}-{number}" for number in count(2))) if name not in taken)
 
 
 def _not_a_name(where: str, noun: str, name: str) -> Fault:

@@ -111,6 +111,11 @@ class Templates:
         return ServiceError(Fault(where, f"the template cannot be rendered: {wrong}", remedy, line))
 
 
+def missing(files: Mapping[Path, bytes]) -> dict[Path, bytes]:
+    """Those of some files that are not there; a link that leads nowhere is."""
+    return {path: content for path, content in files.items() if not os.path.lexists(path)}
+
+
 def write_new(root: Path, files: Mapping[Path, bytes]) -> None:
     """Write new files below `root`; if any of them exists already, none is written.
 
@@ -119,16 +124,19 @@ def write_new(root: Path, files: Mapping[Path, bytes]) -> None:
     _must_not_exist(files)
     _must_be_inside(root, files)
     if os.path.lexists(root):
-        write_files(files)
+        _write(files)
         return
     with whole_folder(root) as part:
-        for path, content in files.items():
-            write_whole(part / path.relative_to(root), content)
+        _write({part / path.relative_to(root): content for path, content in files.items()})
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:
     """Write new files, each whole; if any of them exists already, none is written."""
     _must_not_exist(files)
+    _write(files)
+
+
+def _write(files: Mapping[Path, bytes]) -> None:
     for path, content in files.items():
         write_whole(path, content)
 

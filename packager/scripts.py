@@ -6,7 +6,7 @@ Every start of the emulator asks this, so it renders no template: the scripts ta
 import re
 from pathlib import Path, PureWindowsPath
 
-from cloudservice import commandline, spelling
+from cloudservice import command_rules, commandline, spelling
 from cloudservice.service import Role, Source
 
 BATCH, CONFIGURES, LAUNCHES = "ps", "configurecloudservice", "launchworker"
@@ -28,6 +28,17 @@ def used(role: Role) -> set[str]:
     """The scripts that the role's command lines name; the usual ones if it starts none."""
     tasks = {name for task in role.tasks for name in names(task.command_line)} or {BATCH, CONFIGURES}
     return tasks | (names(role.entry_point or "") if role.entry_point else {BATCH, LAUNCHES})
+
+
+def foreign(source: Source) -> Path | None:
+    """The role's ConfigureCloudService.ps1, if it is another than ours and so knows nothing of a bundle's wheels."""
+    script = spelling.find(source.folder, "bin/ConfigureCloudService.ps1")
+    return script if is_foreign(script) else None
+
+
+def is_foreign(script: Path) -> bool:
+    """Whether a script is there that does not run its Python twin, as ours do."""
+    return script.is_file() and command_rules.runs_itself(script)
 
 
 def of_windows(role: Role, source: Source) -> dict[str, Path]:

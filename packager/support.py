@@ -1,19 +1,19 @@
 """The support files of a role: which ones it has, which it lacks, and which are another's."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudservice import changes, command_rules, definition, names, source_rules, sources, spelling
+from cloudservice import changes, definition, names, source_rules, sources, spelling
 from cloudservice.changes import Entry
 from cloudservice.edit import Node
 from cloudservice.edit import Source as Text
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.service import Role, Source
-from packager import application, blueprint, ignored, scripts
+from packager import application, blueprint, ignored, scaffold, scripts
 from packager.blueprint import Blueprint
 from packager.scaffold import File, Templates
 
@@ -43,7 +43,8 @@ def plan(root: Path, name: str, templates: Templates) -> Support:
     if source is None:
         raise ServiceError(Fault("ROLE", f"'{name}' cannot be the name of a role", names.RULE))
     _must_be_python(root, role, source)
-    everything = places(role, source, templates)
+    values = _values(role, source)
+    everything = _placed(source, _rendered(role, templates, values))
     here = source.folder.resolve()
     far = [path for path in everything if not path.parent.resolve().is_relative_to(here)]
     wanted = {path: content for path, content in everything.items() if path not in far}
@@ -54,12 +55,11 @@ def plan(root: Path, name: str, templates: Templates) -> Support:
             left.append(
                 f"{shown(path)} is there already" if is_ours else f"{shown(path)} differs from rolepack's, and stays"
             )
-    lacking = {path: content for path, content in wanted.items() if not os.path.lexists(path)}
-    entries, kept = _entries(role, source, templates)
+    entries, kept = _entries(role, source, templates, values)
     projects = project_entries(root, source, wanted)
     edits = changes.Plan({**changes.plan_elements(texts, name, entries).contents, **projects}, {})
     remarks = [*remarks_on(role, source), *_remarks_on_commands(role), *ignored.advice(root, wanted)]
-    return Support(Blueprint({source.folder: lacking}, edits), (*left, *kept), tuple(remarks))
+    return Support(Blueprint({source.folder: scaffold.missing(wanted)}, edits), (*left, *kept), tuple(remarks))
 
 
 def places(role: Role, source: Source, templates: Templates) -> dict[Path, bytes]:
@@ -67,19 +67,16 @@ def places(role: Role, source: Source, templates: Templates) -> dict[Path, bytes
 
     A Python twin belongs to a script of ours, which names it; beside another's there is none.
     """
-    rendered = list(_rendered(role, source, templates))
+    return _placed(source, _rendered(role, templates, _values(role, source)))
+
+
+def _placed(source: Source, rendered: Sequence[File]) -> dict[Path, bytes]:
     where = {file.path: spelling.find(source.folder, str(file.path)) for file in rendered}
     return {
         where[file.path]: file.content
         for file in rendered
-        if not (file.path.suffix == ".py" and _is_foreign(where[file.path.with_suffix(".ps1")]))
+        if not (file.path.suffix == ".py" and scripts.is_foreign(where[file.path.with_suffix(".ps1")]))
     }
-
-
-def foreign_script(source: Source) -> Path | None:
-    """The role's ConfigureCloudService.ps1, if it is another than ours and so knows nothing of a bundle's wheels."""
-    script = spelling.find(source.folder, "bin/ConfigureCloudService.ps1")
-    return script if _is_foreign(script) else None
 
 
 def changed_scripts(role: Role, source: Source, templates: Templates) -> list[Path]:
@@ -106,7 +103,7 @@ def project_entries(root: Path, source: Source, wanted: Iterable[Path]) -> dict[
 
 def remarks_on(role: Role, source: Source) -> Iterator[str]:
     """What a look at a role's support files shows that only its owner can decide."""
-    script = foreign_script(source)
+    script = scripts.foreign(source)
     if script is not None:
         yield (
             f"{shown(script)} is not rolepack's, so a host installs packages as it says and not from the bundle; for "
@@ -132,9 +129,9 @@ def _remarks_on_commands(role: Role) -> Iterator[str]:
         )
 
 
-def _rendered(role: Role, source: Source, templates: Templates) -> Iterator[File]:
+def _rendered(role: Role, templates: Templates, values: Mapping[str, object]) -> list[File]:
     """The support files of a kind of role; a web role's web.config is one of them."""
-    return templates.render(["support/both", f"support/{role.kind}"], _values(role, source))
+    return list(templates.render(["support/both", f"support/{role.kind}"], values))
 
 
 def _values(role: Role, source: Source) -> dict[str, Any]:
@@ -148,9 +145,10 @@ def _values(role: Role, source: Source) -> dict[str, Any]:
     return blueprint.values(role.name, role.kind, "django" if collects else "", **known)
 
 
-def _entries(role: Role, source: Source, templates: Templates) -> tuple[list[Entry], list[str]]:
+def _entries(
+    role: Role, source: Source, templates: Templates, values: Mapping[str, object]
+) -> tuple[list[Entry], list[str]]:
     """The elements that the role lacks in the definition, and in words what stays as it is."""
-    values = _values(role, source)
     entries: list[Entry] = []
     if not any(store.name.lower() == "diagnosticstore" for store in role.local_storage):
         entries.append(Entry(templates.element("entries/store.xml.j2", values), ("LocalResources",)))
@@ -193,11 +191,6 @@ def _must_be_python(root: Path, role: Role, source: Source) -> None:
     else:
         return
     raise ServiceError(Fault(shown(source.folder), wrong, remedy))
-
-
-def _is_foreign(script: Path) -> bool:
-    """Whether a script is there that does not run its Python twin, as ours do."""
-    return script.is_file() and command_rules.runs_itself(script)
 
 
 def _with_content(name: str) -> changes.Change:

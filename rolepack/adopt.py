@@ -31,11 +31,10 @@ def adopt(_context: Context, folder: str, add: bool = False) -> None:
     from cloudservice.files import shown
     from cloudservice.sources import why_not_run
     from packager import adoption
-    from packager.scaffold import Templates
     from rolepack import options
 
     root = adoption.find(Path(folder))
-    found = adoption.look(root, Templates(options.load(root).templates))
+    found = adoption.look(root, options.templates(root))
     _report(found, missing=not add)
     if add:
         for path in adoption.add(found):

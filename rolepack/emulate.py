@@ -198,14 +198,15 @@ def _changed(root: Path, loaded: "Service", roles: Sequence[str]) -> Iterable[st
     from cloudservice.files import shown
     from packager import scripts
 
+    if os.name == "nt":
+        return
     suspects = [name for name in roles if scripts.changed(loaded.role(name), loaded.sources[name])]
-    if os.name == "nt" or not suspects:
+    if not suspects:
         return
     from packager import support
-    from packager.scaffold import Templates
     from rolepack import options
 
-    templates = Templates(options.load(root).templates)
+    templates = options.templates(root)
     for name in suspects:
         for script in support.changed_scripts(loaded.role(name), loaded.sources[name], templates):
             twin = script.with_suffix(".py").name

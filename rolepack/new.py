@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from invoke import Context
 
@@ -11,7 +11,6 @@ from rolepack.command import PROGRAM, SERVICE, command, counted, listed, say, se
 
 if TYPE_CHECKING:
     from packager.blueprint import NewRole
-    from packager.scaffold import Templates
 
 
 @command(
@@ -79,10 +78,11 @@ def new_role(
     from cloudservice import folder, project
     from cloudservice.files import shown
     from packager import blueprint, ignored
+    from rolepack import options
 
     root = service_folder(service)
-    role = _wanted(name, kind.lower(), framework.lower(), vmsize, _Numbers(instances, port))
-    made = blueprint.plan_role(root, role, _templates(root))
+    role = _wanted(name, kind.lower(), framework.lower(), instances, port, vmsize)
+    made = blueprint.plan_role(root, role, options.templates(root))
     blueprint.write(made)
     for path in made.paths:
         say(f"  {shown(path)}")
@@ -108,9 +108,10 @@ def add_support_files(_context: Context, role: str, service: str | None = None) 
     """
     from cloudservice.files import shown
     from packager import blueprint, support
+    from rolepack import options
 
     root = service_folder(service)
-    planned = support.plan(root, role, _templates(root))
+    planned = support.plan(root, role, options.templates(root))
     blueprint.write(planned.blueprint)
     for line in planned.left:
         say(f"  {line}")
@@ -124,21 +125,7 @@ def add_support_files(_context: Context, role: str, service: str | None = None) 
         say(f"Nothing was written: role '{role}' has its support files already.")
 
 
-def _templates(root: Path) -> "Templates":
-    from packager.scaffold import Templates
-    from rolepack import options
-
-    return Templates(options.load(root).templates)
-
-
-class _Numbers(NamedTuple):
-    """The options that are numbers, as they are written."""
-
-    instances: str
-    port: str | None
-
-
-def _wanted(name: str, kind: str, framework: str, vmsize: str, numbers: _Numbers) -> "NewRole":
+def _wanted(name: str, kind: str, framework: str, instances: str, port: str | None, vmsize: str) -> "NewRole":
     """The role that the options describe; everything that is wrong with them is told at once."""
     from cloudservice.errors import Fault, ServiceError
     from packager import blueprint
@@ -153,22 +140,20 @@ def _wanted(name: str, kind: str, framework: str, vmsize: str, numbers: _Numbers
     elif framework and framework not in FRAMEWORKS:
         wrong, remedy = f"'{framework}' is not known", f"Choose from {', '.join(FRAMEWORKS)}"
         faults.append(Fault("--framework", wrong, remedy))
-    if not _is_between(numbers.instances, 1, 1000):
-        wrong = f"'{numbers.instances}' is no whole number from 1 to 1000"
+    if not _is_between(instances, 1, 1000):
+        wrong = f"'{instances}' is no whole number from 1 to 1000"
         faults.append(Fault("--instances", wrong, "Write such a number"))
-    if numbers.port is not None and kind == "worker":
+    if port is not None and kind == "worker":
         faults.append(Fault("--port", "a worker role has no public port", "Leave it out, or write --kind web"))
-    elif numbers.port is not None and not _is_between(numbers.port, 1, 65535):
-        faults.append(Fault("--port", f"'{numbers.port}' is no port", "Write a whole number from 1 to 65535"))
+    elif port is not None and not _is_between(port, 1, 65535):
+        faults.append(Fault("--port", f"'{port}' is no port", "Write a whole number from 1 to 65535"))
     faults += blueprint.faults_of(NewRole(name, "worker", vmsize=vmsize), "NAME")
     if faults:
         raise ServiceError(*faults)
-    count = int(numbers.instances)
+    count, number = int(instances), None if port is None else int(port)
     if kind == "worker":
         return NewRole(name, "worker", "", count, None, vmsize)
-    return NewRole(
-        name, "web", framework or "flask", count, None if numbers.port is None else int(numbers.port), vmsize
-    )
+    return NewRole(name, "web", framework or "flask", count, number, vmsize)
 
 
 def _is_between(written: str, least: int, most: int) -> bool:

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from cloudservice import source_rules
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
+
+if TYPE_CHECKING:
+    from packager.scaffold import Templates
 
 FILE = "invoke.yaml"
 _MOST_BYTES = 1024 * 1024
@@ -40,6 +43,13 @@ def load(root: Path) -> Options:
     if not isinstance(found, dict):
         raise ServiceError(Fault(shown(path), "it has no keys", "Write options as `name: value`"))
     return Options(templates=_templates(root, found))
+
+
+def templates(root: Path) -> "Templates":
+    """The templates of the service in folder `root`, its own among them."""
+    from packager.scaffold import Templates
+
+    return Templates(load(root).templates)
 
 
 def _templates(root: Path, found: dict[str, Any]) -> Path | None:

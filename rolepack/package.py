@@ -40,7 +40,7 @@ def package(
     """
     from cloudservice import folder
     from cloudservice.files import shown, write_whole
-    from packager import bundle, interpreter, requirements, store, support, wheelhouse
+    from packager import bundle, interpreter, requirements, scripts, store, wheelhouse
     from packager.target import parse
     from rolepack import progress
 
@@ -73,7 +73,7 @@ def package(
     for name, reason in left_out.items():
         say(f"{name} is left out: {reason}.")
     for name in wheels.roles:
-        script = support.foreign_script(loaded.sources[name])
+        script = scripts.foreign(loaded.sources[name])
         if script is not None:
             wrong = f"{name}: {shown(script)} is not rolepack's"
             say(f"{wrong}: on a host it installs packages as it says, not these wheels.")

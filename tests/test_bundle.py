@@ -8,13 +8,13 @@ from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
 import pytest
+from bundles import NAMESPACE, layouts, manifest
 from conftest import make_wheel
 
 from cloudservice import folder
 from cloudservice.errors import ServiceError
 from packager import bundle, store, target, wheelhouse
 
-NAMESPACE = "{http://schemas.microsoft.com/windowsazure}"
 WINDOWS = target.parse("win_amd64", "3.12")
 
 
@@ -33,21 +33,6 @@ def shared_wheel(tmp_path):
 def write(place: Path, wheels: wheelhouse.Wheelhouse, to: Path) -> Path:
     bundle.write(to, bundle.plan(place, folder.load(place, "Local"), wheels), quiet)
     return to
-
-
-def manifest(archive: zipfile.ZipFile) -> ElementTree.Element:
-    return ElementTree.fromstring(archive.read("package.xml"))
-
-
-def layouts(archive: zipfile.ZipFile) -> dict[str, dict[str, str]]:
-    """File path to part name, by layout."""
-    return {
-        str(layout.findtext(f"{NAMESPACE}Name")): {
-            str(file.findtext(f"{NAMESPACE}FilePath")): str(file.findtext(f".//{NAMESPACE}DataContentReference"))
-            for file in layout.iter(f"{NAMESPACE}FileDefinition")
-        }
-        for layout in manifest(archive).iter(f"{NAMESPACE}LayoutDefinition")
-    }
 
 
 def test_every_part_is_listed_with_its_length_and_hash(service, shared_wheel, tmp_path):

@@ -4,7 +4,7 @@ import struct
 import zipfile
 
 import pytest
-import windows
+from bundles import extract
 from conftest import make_wheel
 
 from cloudservice.errors import ServiceError
@@ -97,7 +97,7 @@ def test_every_role_gets_it_where_the_script_looks_and_its_bytes_are_there_once(
     assert "with 1 wheel and python.3.12.10.nupkg for Windows x64" in said
     bundle = shop / "dist/shop.cspkg"
     for role in ("web", "jobs"):
-        windows.extract(bundle, role, tmp_path / role)
+        extract(bundle, role, tmp_path / role)
         assert (tmp_path / role / "approot/bin/python.nupkg").read_bytes() == brought.read_bytes()
     with zipfile.ZipFile(bundle) as archive:
         assert [archive.read(name) for name in archive.namelist()].count(brought.read_bytes()) == 1
@@ -115,7 +115,7 @@ def test_the_bridge_to_iis_comes_with_a_web_role_on_windows_and_no_other(without
     shop = without_network
     rolepack.ok("package", cwd=shop)
     for role in ("web", "jobs"):
-        windows.extract(shop / "dist/shop.cspkg", role, tmp_path / role)
+        extract(shop / "dist/shop.cspkg", role, tmp_path / role)
     assert [path.name for path in (tmp_path / "web/approot/wheelhouse").iterdir()] == [
         "wfastcgi-3.0.0-py3-none-any.whl"
     ]
@@ -123,7 +123,7 @@ def test_the_bridge_to_iis_comes_with_a_web_role_on_windows_and_no_other(without
     assert not (tmp_path / "jobs/approot/wheelhouse").exists()
     assert "# python 3.12.10 win_amd64" in (tmp_path / "jobs/approot/requirements.lock").read_text()
     rolepack.ok("package", "--target", "host", "--output", "here.cspkg", cwd=shop)
-    windows.extract(shop / "here.cspkg", "web", tmp_path / "here")
+    extract(shop / "here.cspkg", "web", tmp_path / "here")
     assert not (tmp_path / "here/approot/wheelhouse").exists()
 
 
@@ -134,7 +134,7 @@ def test_a_role_that_pins_the_bridge_keeps_its_version(without_network, index, r
     (shop / "roles/web/more.txt").write_text("WFastCGI==2.2.0\n")
     (shop / "roles/web/requirements.txt").write_text(f"{line}\n")
     rolepack.ok("package", cwd=shop)
-    windows.extract(shop / "dist/shop.cspkg", "web", tmp_path / "web")
+    extract(shop / "dist/shop.cspkg", "web", tmp_path / "web")
     assert "wfastcgi==2.2.0" in (tmp_path / "web/approot/requirements.lock").read_text()
 
 

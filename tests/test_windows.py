@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import windows as wine
+from bundles import extract
 from conftest import add_role
 
 from cloudservice import lock
@@ -84,7 +85,7 @@ def configure(windows, root, programs, **environ):
 
 
 def test_a_web_role_is_installed_offline_and_configured(windows, packaged, root, programs):
-    wine.extract(packaged, "web", root)
+    extract(packaged, "web", root)
     done = configure(windows, root, programs)
     assert done.returncode == 0, done.stdout
     python = r"E:\approot\.rolepack\env\Scripts\python.exe"
@@ -107,7 +108,7 @@ def test_a_web_role_is_installed_offline_and_configured(windows, packaged, root,
 
 
 def test_a_worker_is_installed_offline_and_its_program_runs(windows, packaged, root, programs):
-    wine.extract(packaged, "jobs", root)
+    extract(packaged, "jobs", root)
     done = configure(windows, root, programs)
     assert done.returncode == 0, done.stdout
     python = r"E:\approot\.rolepack\env\Scripts\python.exe"
@@ -125,7 +126,7 @@ def test_a_worker_is_installed_offline_and_its_program_runs(windows, packaged, r
 
 
 def test_a_wheel_removed_from_the_bundle_fails_the_task_with_its_name(windows, packaged, root, programs):
-    wine.extract(packaged, "jobs", root)
+    extract(packaged, "jobs", root)
     next((root / "approot/wheelhouse").glob("MarkupSafe-*.whl")).unlink()
     done = configure(windows, root, programs)
     assert done.returncode == 1

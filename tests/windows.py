@@ -9,9 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
-from xml.etree import ElementTree
 
 COMPILER = "x86_64-w64-mingw32-gcc"
 CARRIER = "panda3d==1.10.16"
@@ -122,20 +120,6 @@ class Windows:
         """Run what leaves servers behind, which would keep pipes open."""
         nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         subprocess.run(words, env=self.environ, timeout=120, check=False, **nothing)
-
-
-def extract(bundle: Path, role: str, to: Path) -> None:
-    """Lay a role of a bundle down as a host does, by the layout in package.xml."""
-    space = "{http://schemas.microsoft.com/windowsazure}"
-    with zipfile.ZipFile(bundle) as archive:
-        root = ElementTree.fromstring(archive.read("package.xml"))
-        layouts: Mapping[str | None, ElementTree.Element] = {
-            layout.findtext(f"{space}Name"): layout for layout in root.iter(f"{space}LayoutDefinition")
-        }
-        for file in layouts[f"Roles/{role}"].iter(f"{space}FileDefinition"):
-            path = to / str(file.findtext(f"{space}FilePath")).strip("\\").replace("\\", "/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(archive.read(str(file.findtext(f".//{space}DataContentReference"))))
 
 
 def _library() -> Path | None:
