@@ -72,11 +72,10 @@ def places(role: Role, source: Source, templates: Templates) -> dict[Path, bytes
 
 def _placed(source: Source, rendered: Sequence[File]) -> dict[Path, bytes]:
     where = {file.path: spelling.find(source.folder, str(file.path)) for file in rendered}
-    return {
-        where[file.path]: file.content
-        for file in rendered
-        if not (file.path.suffix == ".py" and scripts.is_foreign(where[file.path.with_suffix(".ps1")]))
+    foreign = {
+        path.with_suffix(".py") for path, place in where.items() if path.suffix == ".ps1" and scripts.is_foreign(place)
     }
+    return {where[file.path]: file.content for file in rendered if file.path not in foreign}
 
 
 def changed_scripts(role: Role, source: Source, templates: Templates) -> list[Path]:

@@ -133,7 +133,9 @@ def test_templates_of_new_roles_serve_those_that_are_there_too(shop, own, rolepa
     write(own, "support/worker/bin/more.txt", "{{ vmsize }} {{ secret }} {{ port }} {{ probe }} {{ instances }}")
     write(own, "entries/store.xml", "<LocalStorage name='{{ name }}' sizeInMB='1' />")
     write(own, "roles/web/page.html", "for new web roles alone")
+    write(own, "support/both/bin/tool.py", "print('a program that no script runs')\n")
     rolepack.ok("add-support-files", "jobs", cwd=shop)
+    assert (shop / "roles/jobs/bin/tool.py").is_file()
     assert (shop / "roles/jobs/bin/more.txt").is_file()
     assert not (shop / "roles/jobs/page.html").exists()
 
