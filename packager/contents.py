@@ -27,7 +27,7 @@ def files(folder: Path, listing: Listing | None = None) -> list[tuple[PurePosixP
     that Windows cannot hold, two names that differ only in case, links out of the folder and what is no ordinary file
     are faults, all told at once.
     """
-    there = ((PurePosixPath(path.relative_to(folder).as_posix()), path) for path in _walk(folder))
+    there = ((PurePosixPath(path.relative_to(folder).as_posix()), path) for path in walk(folder))
     found = sorted((name, path) for name, path in there if listing is None or listing.holds(str(name)))
     faults: list[Fault] = []
     seen: dict[str, PurePosixPath] = {}
@@ -55,7 +55,8 @@ def _faults(folder: Path, name: PurePosixPath, path: Path) -> Iterator[Fault]:
         yield Fault(where, "it is no ordinary file, or a link that leads to none", "Remove it, or put a file there")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file and link below a folder, without version control, caches and virtual environments; in no order."""
     for parent, folders, names in os.walk(folder, followlinks=False):
         here = Path(parent)
         folders[:] = [name for name in folders if name not in _LEFT_OUT and not _is_environment(here / name)]

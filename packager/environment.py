@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -15,11 +15,10 @@ import uv
 from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole_folder
-from packager import index, requirements
+from packager import index, locks, requirements
+from packager.policy import Need, Policy
 from packager.progress import Report
-from packager.requirements import Asked
-from packager.resolve import pinned, resolve, resolve_here
-from packager.target import Target
+from packager.target import nearest_here
 from packager.tools import ToolError, run
 
 _SERVERS = ("granian>=2.5,<3", "waitress>=3,<4")
@@ -39,88 +38,113 @@ class Environment:
     deviations: tuple[str, ...]
 
 
-def prepare(place: Path, asked_by: Path, target: Target, report: Report) -> Environment:
-    """The environment below `place` for the requirements file `asked_by` (which need not exist).
+def prepare(place: Path, need: Need, report: Report, offline: bool = False) -> Environment:
+    """The environment below `place` for what a role needs on its target.
 
-    It is made again only when the requirements, the target or this tool's interpreter change. A half-made one never
-    has the final name.
+    It is made again only when that, a lock, or this tool's interpreter changes. A half-made one never has the final
+    name.
     """
-    key = _fingerprint(requirements.files(asked_by), [target.platform, target.python, sys.version, sys.base_prefix])
-    final = place / key
+    final = place / _key(need)
     if not _python(final).exists():
         held = lock.take(place / _LOCK, _PATIENCE)
         if held is None:
             wrong = "another process has been making this environment for too long"
             raise ServiceError(Fault(shown(place), wrong, "End that process"))
         with held:
-            _renew(final, asked_by, target, report)
+            _renew(final, need, report, Policy(offline=offline))
     deviations = (final / _DEVIATIONS).read_text().splitlines()
     return Environment(_python(final), tuple(deviations))
 
 
-def _renew(final: Path, asked_by: Path, target: Target, report: Report) -> None:
+def runtime_kit(python: Path, report: Report, offline: bool = False) -> Path:
+    """A folder with a web server for the interpreter, to stand behind the role's own packages on its path."""
+    key = _digest([_version(python), sys.platform, *_SERVERS])
+    final = platformdirs.user_cache_path("rolepack") / "kits" / key
+    if not final.is_dir():
+        report("Installing the web server", 0, 0)
+        environ = index.uv_environ(offline)
+        with _part_folder(final) as part:
+            words: list[str | Path] = [*_INSTALL, "--python", python, "--target", part, "--only-binary", ":all:"]
+            try:
+                _uv([*words, _SERVERS[0]], "web server", environ)
+            except ServiceError:
+                _uv([*words, _SERVERS[1]], "web server", environ)
+    return final
+
+
+def _key(need: Need) -> str:
+    """Changes with all that an environment is made of, but for the interpreters of this machine."""
+    kept = sorted(need.asked.path.parent.glob(f"{need.asked.path.stem}.*.lock"))
+    words = [
+        need.fingerprint,
+        *(path.read_text("utf-8", "replace") for path in kept if locks.NAME.fullmatch(path.name)),
+    ]
+    for line in need.asked.lines:
+        place = line.local(need.asked.path.parent)
+        if place is not None and place.is_dir():
+            from packager import projects
+
+            words.append(projects.digest(place))
+    return _digest([*words, sys.version, sys.base_prefix])
+
+
+def _renew(final: Path, need: Need, report: Report, policy: Policy) -> None:
     """Make the environment, unless another process has just done so, and remove what it replaces."""
     if _python(final).exists():
         return
     for old in final.parent.iterdir():
         if old.name != _LOCK:
             shutil.rmtree(old, ignore_errors=True)
-    _make(final, asked_by, target, report)
-
-
-def runtime_kit(python: Path, report: Report) -> Path:
-    """A folder with a web server for the interpreter, to stand behind the role's own packages on its path."""
-    key = _fingerprint([], [_version(python), sys.platform, *_SERVERS])
-    final = platformdirs.user_cache_path("rolepack") / "kits" / key
-    if not final.is_dir():
-        report("Installing the web server", 0, 0)
-        environ = index.uv_environ()
-        with _part_folder(final) as part:
-            words: list[str | Path] = [*_INSTALL, "--python", python, "--target", part, "--only-binary", ":all:"]
-            try:
-                _uv([*words, _SERVERS[0]], Path("web server"), environ)
-            except ServiceError:
-                _uv([*words, _SERVERS[1]], Path("web server"), environ)
-    return final
-
-
-def _make(final: Path, asked_by: Path, target: Target, report: Report) -> None:
-    environ = index.uv_environ()
     report(f"Preparing the environment of {final.parent.name}", 0, 0)
-    interpreter = _interpreter(target.minor, environ)
     with _part_folder(final) as part:
-        _uv(["venv", "--relocatable", "--quiet", "--python", interpreter, part], asked_by, environ)
-        here = _version(_python(part))
-        deviations = [] if here == target.minor else [f"Python {here} here, {target.minor} on the target"]
-        if asked_by.is_file():
-            deviations += _install(part, asked_by, target, environ)
-        (part / _DEVIATIONS).write_text("".join(f"{line}\n" for line in deviations))
+        _make(part, final.parent.name, need, report, policy)
 
 
-def _install(place: Path, asked_by: Path, target: Target, environ: Mapping[str, str]) -> list[str]:
-    """Install what the target would get, and tell which versions had to differ."""
-    pins = resolve(Asked(asked_by), target, environ)
-    try:
-        here = resolve_here(asked_by, _python(place), pinned(pins), environ)
-    except ServiceError:  # a version of the target may not exist for this machine
-        here = resolve_here(asked_by, _python(place), "", environ)
-    held = place / "constraints.txt"
-    held.write_text("".join(f"{name}=={version}\n" for name, version in here.items()))
-    _uv([*_INSTALL, "--python", _python(place), "--constraint", held, "-r", asked_by], asked_by, environ)
-    there = {pin.name: pin.version for pin in pins}
-    return [
+def _make(place: Path, role: str, need: Need, report: Report, policy: Policy) -> None:
+    """An environment of the nearest Python that this machine has, with the versions of the target where they exist."""
+    from packager import wheelhouse
+
+    here = nearest_here(need.target.python)
+    deviations = []
+    if here.minor != need.target.minor:
+        deviations.append(f"Python {here.minor} here, {need.target.minor} on the target")
+    there = _versions_there(role, need, report, policy)
+    own = Need(replace(need.asked, added=()), here, there)
+    house = wheelhouse.prepare({role: own}, report, policy)
+    deviations += [
         f"{name} {version} here, {there[name]} on the target"
-        for name, version in here.items()
+        for name, version in house.roles[role].versions.items()
         if there.get(name, version) != version
     ]
+    environ = index.uv_environ(offline=True)
+    python = str(here.interpreter.path) if here.interpreter else sys.executable
+    _uv(["venv", "--relocatable", "--quiet", "--python", python, place], role, environ)
+    wheels = [wheel.path for wheel in house.wheels_of(role)]
+    if wheels:
+        _uv([*_INSTALL, "--python", _python(place), "--no-index", "--no-deps", *wheels], role, environ)
+    (place / _DEVIATIONS).write_text("".join(f"{line}\n" for line in deviations))
 
 
-def _uv(words: Sequence[str | Path], asked_by: Path, environ: Mapping[str, str]) -> None:
-    """Run uv; what it says when it fails becomes a fault of `asked_by`."""
+def _versions_there(role: str, need: Need, report: Report, policy: Policy) -> dict[str, str]:
+    """The versions that the role gets on its target; ServiceError if the target could not have them."""
+    from packager import wheelhouse
+
+    kept = locks.load(need.asked, need.target)
+    if kept is not None and kept.asked == need.fingerprint:
+        return kept.versions
+    # The bridge to IIS has no part in a run here.
+    without = replace(need, asked=replace(need.asked, added=()))
+    return wheelhouse.prepare({role: without}, report, replace(policy, wheels=False)).roles[role].versions
+
+
+def _uv(words: Sequence[str | Path], what: str, environ: Mapping[str, str]) -> None:
+    """Run uv; what it says when it fails becomes a fault of what it was to install."""
+    from packager import refusal
+
     try:
-        run([uv.find_uv_bin(), *words], environ, asked_by.parent)
+        run([uv.find_uv_bin(), *words], environ)
     except ToolError as error:
-        raise ServiceError(requirements.refusal(asked_by, str(error))) from None
+        raise ServiceError(refusal.of_uv(requirements.Asked(Path(what)), str(error))) from None
 
 
 @contextmanager
@@ -134,20 +158,8 @@ def _part_folder(final: Path) -> Iterator[Path]:
             raise
 
 
-def _fingerprint(files: Sequence[Path], words: Sequence[str]) -> str:
-    digest = hashlib.sha256()
-    for content in [*(file.read_bytes() for file in files), *map(str.encode, words)]:
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()[:16]
-
-
-def _interpreter(minor: str, environ: Mapping[str, str]) -> str:
-    """The interpreter of that version if this machine has it, else the one that runs this program."""
-    try:
-        found = run([uv.find_uv_bin(), "python", "find", "--system", minor], environ)
-    except ToolError:
-        return sys.executable
-    return found.strip()
+def _digest(words: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
 def _python(environment: Path) -> Path:

@@ -3,9 +3,11 @@
 import ast
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from packager.requirements import Asked
 from packager.tools import ToolError, run
 
 _NAMES = {
@@ -20,9 +22,11 @@ _NAMES = {
     "proxy": "ALL_PROXY",
 }
 _SEPARATED_BY_COMMA = {"UV_FIND_LINKS"}
+_BEST = "unsafe-best-match"
+"""pip takes the best version of all its indexes; who configured several for pip expects the same here."""
 
 
-def uv_environ() -> dict[str, str]:
+def uv_environ(offline: bool = False) -> dict[str, str]:
     """The environment for uv: this process's own, with pip's configuration where uv has none of its own.
 
     uv never fetches an interpreter here: a build must not depend on what it could download.
@@ -34,20 +38,53 @@ def uv_environ() -> dict[str, str]:
             words = value.split()
             environ.setdefault(key, ",".join(words) if key in _SEPARATED_BY_COMMA else " ".join(words))
     if "UV_INDEX" in environ:
-        # pip takes the best version of all its indexes; who configured several for pip expects the same here.
-        environ.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+        environ.setdefault("UV_INDEX_STRATEGY", _BEST)
+    if offline:
+        environ["UV_OFFLINE"] = "1"
     return {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
 
 
-def credentials(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """User and password by host, from the index addresses: uv leaves them out of what it prints, as it should."""
-    found = {}
-    for key in ("UV_DEFAULT_INDEX", "UV_INDEX"):
-        for url in environ.get(key, "").split():
+def with_options(environ: Mapping[str, str], asked: Asked) -> dict[str, str]:
+    """The environment with what a requirements file says about indexes, as pip weighs it against its configuration."""
+    made = dict(environ)
+    if own := asked.values("index-url", "pypi-url"):
+        made["UV_DEFAULT_INDEX"] = own[-1]
+    if more := asked.values("extra-index-url"):
+        made["UV_INDEX"] = " ".join([*made.get("UV_INDEX", "").split(), *more])
+        made.setdefault("UV_INDEX_STRATEGY", _BEST)
+    if trusted := asked.values("trusted-host"):
+        made["UV_INSECURE_HOST"] = " ".join([*made.get("UV_INSECURE_HOST", "").split(), *trusted])
+    if asked.values("no-index"):
+        made["UV_NO_INDEX"] = "1"
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How files are fetched: user and password by host, hosts whose certificate does not count, own authorities.
+
+    With `offline` only what lies in a folder is.
+    """
+
+    credentials: Mapping[str, tuple[str, str]]
+    insecure: frozenset[str]
+    certificates: str | None
+    proxy: str | None
+    offline: bool
+
+
+def access(environs: Iterable[Mapping[str, str]], offline: bool) -> Access:
+    """What uv's environments say together. uv leaves credentials out of what it prints, as it should."""
+    credentials, insecure = {}, set()
+    certificates = proxy = None
+    for environ in environs:
+        insecure.update(environ.get("UV_INSECURE_HOST", "").split())
+        certificates, proxy = environ.get("SSL_CERT_FILE", certificates), environ.get("ALL_PROXY", proxy)
+        for url in f"{environ.get('UV_DEFAULT_INDEX', '')} {environ.get('UV_INDEX', '')}".split():
             parts = urlsplit(url)
             if parts.hostname and parts.username is not None:
-                found[parts.hostname] = (unquote(parts.username), unquote(parts.password or ""))
-    return found
+                credentials[parts.hostname] = (unquote(parts.username), unquote(parts.password or ""))
+    return Access(credentials, frozenset(insecure), certificates, proxy, offline)
 
 
 def _pip_settings() -> dict[str, str]:

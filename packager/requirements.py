@@ -1,111 +1,351 @@
-"""requirements.txt: which line asked for a package, so that a refusal can name it."""
+"""What a role needs, and which line of which file asks for it: requirement files as pip reads them, and what is alike.
 
+Source: pip's documentation of the requirements file format; PEP 621 for pyproject.toml, PEP 751 for pylock.toml.
+"""
+
+import hashlib
+import os
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from packaging.utils import canonicalize_name
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from cloudservice.errors import Fault
-from cloudservice.files import shown
+from cloudservice import encoding
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import sha256_of, shown
 from cloudservice.service import Role, Source
 from packager.target import Target
 
 FILE = "requirements.txt"
+SHELF = "wheels"
+"""A folder of wheels in a role's folder, which are its user's own."""
+_UV_LOCK, _PYLOCK, _PROJECT = "uv.lock", "pylock.toml", "pyproject.toml"
 _BRIDGE = "wfastcgi"
 """What lies between IIS and a WSGI application; ConfigureCloudService looks for it among the role's packages."""
-_INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)")
-_UNREACHABLE = re.compile(r"Failed to fetch|error sending request|dns error|network was disabled|client error", re.I)
-_NOT_FOUND = re.compile(r"Because (\S+) was not found in the (?:package registry|cache)")
-_UNAUTHORISED = re.compile(r"\b(401|403)\b (?:Unauthorized|Forbidden)")
-_UNREADABLE = re.compile(r"Couldn't parse requirement in `[^`]*` at position (\d+)\s*(?:cause: |: )?(.*)")
-_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_SHORT = {"-r": "requirement", "-c": "constraint", "-e": "editable", "-f": "find-links", "-i": "index-url"}
+_INCLUDES = {"requirement", "constraint"}
+_OF_INDEXES = {"index-url", "pypi-url", "extra-index-url", "trusted-host"}
+_OPTIONS = {*_OF_INDEXES, "find-links", "no-index", "no-binary", "only-binary", "pre", "require-hashes"}
+_WITHOUT_EFFECT = {"prefer-binary", "use-feature"}
+_OPTION = re.compile(r"(-[a-z]|--[a-z-]+)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
+_COMMENT = re.compile(r"(?:^|\s+)#.*$")
+_HASH = re.compile(r"\s--hash[=\s]\s*(\w+:[0-9a-fA-F]+)")
+_FOR_BUILDS = re.compile(r"\s(--(?:global-option|install-option|build-option|config-settings?))\b")
+_ELSEWHERE = re.compile(r"[a-z+]*://|file:|(?:git|hg|svn|bzr)\+|[./\\]|[A-Za-z]:[\\/]", re.IGNORECASE)
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_METADATA = ("pyproject.toml", "setup.cfg", "setup.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A requirement, or an option of pip's, on a line of a file; 0 stands for the whole file."""
+
+    file: Path
+    number: int
+    text: str
+
+    @property
+    def where(self) -> str:
+        """For messages: `roles/web/requirements.txt:4`."""
+        return f"{shown(self.file)}:{self.number}" if self.number else shown(self.file)
+
+    @property
+    def requirement(self) -> str:
+        """The requirement alone, without `-e` and hashes."""
+        return re.sub(r"^(-e|--editable)[=\s]\s*", "", _HASH.sub("", self.text)).strip()
+
+    @property
+    def name(self) -> str:
+        """The package that it names, as the index writes it; empty for an address or a path that names none."""
+        try:
+            return canonical(Requirement(self.requirement).name)
+        except InvalidRequirement:
+            egg = re.search(r"#(?:.*&)?egg=([\w.-]+)", self.requirement)
+            return canonical(egg[1]) if egg else ""
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """The hashes of which a file must have one, as `sha256:…`; none if any file will do."""
+        return frozenset(found.lower() for found in _HASH.findall(self.text))
+
+    @property
+    def option(self) -> tuple[str, str]:
+        """The option that it is, by its long name, and its value; two empty texts for a requirement."""
+        match = _OPTION.fullmatch(self.text)
+        if match is None:
+            return "", ""
+        return _SHORT.get(match[1], match[1].removeprefix("--")), match[2].strip().strip("\"'")
+
+    def expanded(self) -> str:
+        """The text with `${NAME}` replaced by the environment's value, where it has one."""
+        return _VARIABLE.sub(lambda found: os.environ.get(found[1], found[0]), self.text)
+
+    def local(self, folder: Path) -> Path | None:
+        """The file or folder of this machine that it asks for; its path is relative to `folder`."""
+        text = re.sub(r"^[\w.-]+(\[.*?\])?\s*@\s*", "", self.requirement.partition(" ;")[0].partition("#")[0]).strip()
+        if text.startswith("file:"):
+            return Path(url2pathname(urlsplit(text).path))
+        is_path = "://" not in text and (_ELSEWHERE.match(text) or text.endswith(_ARCHIVES) or "/" in text)
+        place = folder / re.sub(r"\[[\w,\s.-]*\]$", "", text)
+        return place if is_path and place.exists() else None
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a role needs: the lines of its requirements file, which need not exist, and packages that are added.
+    """What a role needs.
 
-    With `is_apart` only these count, and the file is no more than who is told what is wrong.
+    `path` is the file that asks, which need not exist; relative paths count from its folder. `locked` is a file that
+    names every version already, instead of lines. `added` are packages that no file asks for. `shelf` are the wheels of
+    the user's own, which win over the same version from elsewhere.
     """
 
     path: Path
+    lines: tuple[Line, ...] = ()
+    constraints: tuple[Line, ...] = ()
+    options: tuple[Line, ...] = ()
+    locked: Path | None = None
     added: tuple[str, ...] = ()
-    is_apart: bool = False
+    shelf: tuple[Path, ...] = ()
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no package is asked for."""
+        return not (self.lines or self.locked or self.added)
+
+    @property
+    def shelf_shown(self) -> str:
+        """Where a wheel of the user's own belongs, for messages."""
+        return f"{shown(self.path.parent / SHELF)}/"
+
+    def line_of(self, package: str) -> Line | None:
+        """The line that names a package, or that of the file in which all versions are locked."""
+        if self.locked is not None:
+            named = re.compile(rf'name = "{re.escape(package)}"')
+            lines = enumerate(self.locked.read_text("utf-8").splitlines(), 1)
+            return next((Line(self.locked, number, text) for number, text in lines if named.match(text)), None)
+        wanted = canonical(package)
+        return next((line for line in self.lines if line.name == wanted), None)
+
+    def fault(self, package: str | None, wrong: str, remedy: str) -> Fault:
+        """A fault at the line that names the package, or at the file when another package needs it."""
+        line = None if package is None else self.line_of(package)
+        return Fault(shown(self.path) if line is None else line.where, wrong, remedy)
+
+    def values(self, *options: str) -> list[str]:
+        """What the file gives for options, in order."""
+        told = ((line, *line.option) for line in self.options)
+        return [Line(line.file, 0, value).expanded() for line, name, value in told if name in options]
+
+    def fingerprint(self, target: Target, *more: str) -> str:
+        """Changes when other packages may be meant; not with comments, line ends or where the packages come from."""
+        words = [target.platform, target.python, *self.added, *more]
+        words += [f"constraint {line.text}" for line in self.constraints]
+        words += [line.text for line in self.options if line.option[0] not in _OF_INDEXES]
+        if self.locked is not None:
+            words.append(self.locked.read_bytes().replace(b"\r\n", b"\n").decode("utf-8", "replace"))
+        words += [f"{wheel.name} {sha256_of(wheel)}" for wheel in self.shelf]
+        for line in self.lines:
+            words += [line.text, *_metadata(line.local(self.path.parent))]
+        return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
 
 
-def of(role: Role, source: Source, target: Target) -> Asked | None:
-    """What a role needs on the target, which may be nothing but a Python; None for a role in another language."""
-    path = source.folder / FILE
-    if source.language != "Python":
-        return Asked(path) if path.is_file() else None
-    return Asked(path, (_BRIDGE,) if role.kind == "web" and target.is_windows else ())
+def canonical(name: str) -> str:
+    """The name of a package as every index and lock has it."""
+    return str(canonicalize_name(name))
 
 
-def named(path: Path) -> set[str]:
-    """The packages that the lines of a file, and of those it includes, name."""
-    return {str(canonicalize_name(name)) for file in files(path) for name in _names(file)}
+def of(role: Role, source: Source, target: Target, named: str | None = None) -> Asked | None:
+    """What a role needs on the target, which may be nothing but a Python; None for a role in another language.
+
+    `named` is another file for it than the usual ones, relative to the role's folder.
+    """
+    path = _usual(source.folder) if named is None else source.folder / named
+    if named is not None and not path.is_file():
+        raise ServiceError(
+            Fault(shown(path), "there is no such file, and invoke.yaml names it", "Correct requirements")
+        )
+    if source.language != "Python" and not path.exists():
+        return None
+    added = (_BRIDGE,) if source.language == "Python" and role.kind == "web" and target.is_windows else ()
+    return read(path, added)
 
 
-def fault(path: Path, package: str | None, wrong: str, remedy: str) -> Fault:
-    """A fault at the line of `path` that names the package, or at the file when another package needs it."""
-    line = None if package is None else _line_of(path, package)
-    return Fault(f"{shown(path)}:{line}" if line else shown(path), wrong, remedy)
+def read(path: Path, added: tuple[str, ...] = ()) -> Asked:
+    """What a file asks for, which need not exist; ServiceError with every line that cannot be meant.
+
+    It is a requirements file, a pyproject.toml, a pylock.toml, a uv.lock, or a folder of wheels.
+    """
+    shelf = _shelf(path if path.is_dir() else path.parent / SHELF)
+    if path.is_dir():
+        named = {"==".join(_parsed(wheel)): wheel for wheel in shelf}
+        lines = tuple(Line(wheel, 0, requirement) for requirement, wheel in named.items())
+        return Asked(path, lines, added=added, shelf=shelf)
+    if path.name == _UV_LOCK or re.fullmatch(r"pylock(\..+)?\.toml", path.name):
+        return Asked(path, locked=path, added=added, shelf=shelf)
+    if path.name == _PROJECT:
+        return Asked(path, _dependencies(path), added=added, shelf=shelf)
+    reading = _Reading()
+    if path.is_file():
+        reading.read(path, reading.lines)
+    if reading.faults:
+        raise ServiceError(*reading.faults)
+    lines, constraints, options = map(tuple, (reading.lines, reading.constraints, reading.options))
+    return Asked(path, lines, constraints, options, added=added, shelf=shelf)
 
 
-def files(path: Path) -> list[Path]:
-    """The file and all that it includes, each once; a file that is not there is left out."""
-    found: list[Path] = []
-    waiting = [path]
-    while waiting:
-        current = waiting.pop(0)
-        if current in found or not current.is_file():
+def _usual(folder: Path) -> Path:
+    """The file, or folder of wheels, that says what a role needs; requirements.txt if there is none."""
+    for name in (FILE, _UV_LOCK, _PYLOCK):
+        if (folder / name).is_file():
+            return folder / name
+    if (folder / _PROJECT).is_file() and "project" in _toml(folder / _PROJECT):
+        return folder / _PROJECT
+    return folder / SHELF if _shelf(folder / SHELF) else folder / FILE
+
+
+@dataclass
+class _Reading:
+    """What was found in a requirements file and in those that it includes."""
+
+    lines: list[Line] = field(default_factory=list)
+    constraints: list[Line] = field(default_factory=list)
+    options: list[Line] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    seen: set[tuple[Path, bool]] = field(default_factory=set)
+
+    def read(self, file: Path, into: list[Line]) -> None:
+        """Read a file that exists, once as requirements and once as constraints."""
+        key = (file.resolve(), into is self.lines)
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        try:
+            lines = list(_logical(file))
+        except UnicodeDecodeError:
+            self.faults.append(Fault(shown(file), "it is no text in UTF-8 or UTF-16", "Save it as UTF-8"))
+            return
+        for line in lines:
+            self._take(line, into)
+
+    def _take(self, line: Line, into: list[Line]) -> None:
+        option, value = line.option
+        if option in _INCLUDES:
+            self._include(line, value, self.constraints if option == "constraint" else into)
+        elif option == "find-links" and (line.file.parent / value).exists():
+            place = (line.file.parent / value).absolute()
+            self.options.append(Line(line.file, line.number, f"--find-links {place}"))
+        elif option in _OPTIONS:
+            self.options.append(line)
+        elif option in ("", "editable"):
+            self.faults += _faults(line)
+            into.append(line)
+        elif option not in _WITHOUT_EFFECT:
+            wrong = f"'--{option}' is not known in a requirements file"
+            self.faults.append(Fault(line.where, wrong, "Remove it"))
+
+    def _include(self, line: Line, value: str, into: list[Line]) -> None:
+        if "://" in value:
+            wrong = "a file of another machine is included, which may change without a trace"
+            self.faults.append(Fault(line.where, wrong, "Put a copy of it here"))
+        elif not (line.file.parent / value).is_file():
+            self.faults.append(Fault(line.where, f"there is no file '{value}'", "Correct the path, or add the file"))
+        else:
+            self.read(line.file.parent / value, into)
+
+
+def _faults(line: Line) -> Iterator[Fault]:
+    """Why a requirement cannot be meant as it is written."""
+    if found := _FOR_BUILDS.search(line.text):
+        wrong = f"{found[1]} is for a build, and wheels are built without options"
+        yield Fault(line.where, wrong, f"Remove it, or put a wheel that was built with it into {SHELF}/")
+        return
+    text = line.requirement
+    if _ELSEWHERE.match(text) or text.endswith(_ARCHIVES) or "/" in text.partition("@")[0]:
+        return
+    try:
+        Requirement(line.expanded().partition(" --")[0])
+    except InvalidRequirement as error:
+        reason = str(error).partition("\n")[0]
+        yield Fault(line.where, f"it is no requirement: {reason}", "Write it as name==1.0")
+
+
+def _logical(file: Path) -> Iterator[Line]:
+    """The lines of a file that say something; one that ends in a backslash goes on in the next."""
+    content = file.read_bytes()
+    found = encoding.detect(content) or encoding.Encoding("utf-8")
+    begun, number = "", 0
+    for at, physical in enumerate(found.decode(content).splitlines(), 1):
+        number = number if begun else at
+        text = f"{begun} {physical.strip()}" if begun else physical.strip()
+        if text.endswith("\\") and not _COMMENT.search(physical):
+            begun = text[:-1].strip()
             continue
-        found.append(current)
-        for line in _text(current).splitlines():
-            if match := _INCLUDED.match(line.strip()):
-                waiting.append(current.parent / match[1])
-    return found
+        begun = ""
+        said = _COMMENT.sub("", text).strip()
+        if said:
+            yield Line(file, number, said)
+    if begun:
+        yield Line(file, number, begun)
 
 
-def refusal(path: Path, message: str, added: Collection[str] = ()) -> Fault:
-    """Turn uv's words into a fault: the network, a name nobody knows, a line it cannot read, else its explanation."""
-    if _UNREACHABLE.search(message):
-        wrong = "the package index cannot be reached, and the local store lacks what is asked for"
-        return fault(path, None, wrong, "Connect to the network once, or check pip's index settings")
-    if refused := _UNAUTHORISED.search(message):
-        wrong = f"the package index refuses access ({refused[1]})"
-        return fault(path, None, wrong, "Check the credentials in pip's configuration")
-    if (missing := _NOT_FOUND.search(message)) and missing[1] in added:
-        wrong = f"no index has a package '{missing[1]}', which a web role needs under IIS"
-        return Fault(shown(path.parent), wrong, "Add the index that has it, or put it on yours")
-    if missing := _NOT_FOUND.search(message):
-        wrong = f"no index has a package '{missing[1]}'"
-        return fault(path, missing[1], wrong, "Correct the name, or add the index that has it")
-    if unreadable := _UNREADABLE.search(message):
-        line = _text(path).count("\n", 0, int(unreadable[1])) + 1
-        return Fault(f"{shown(path)}:{line}", f"it is no requirement: {unreadable[2]}", "Write it as name==1.0")
-    reason = re.sub(r"\s*\n\s*cause:", ":", message.strip().removeprefix("error: "))
-    mentioned = next((name for name in _names(path) if re.search(rf"\b{re.escape(name)}\b", reason)), None)
-    remedy = "Change the versions that it names"
-    return fault(path, mentioned, f"it cannot be installed: {' '.join(reason.split()).rstrip('.')}", remedy)
+def _dependencies(path: Path) -> tuple[Line, ...]:
+    """The dependencies in a pyproject.toml, each with the line that has it."""
+    project = _toml(path).get("project", {})
+    asked = project.get("dependencies", []) if isinstance(project, dict) else None
+    if not isinstance(asked, list) or not all(isinstance(one, str) for one in asked):
+        wrong = "dependencies is no list of texts" if isinstance(project, dict) else "project is no table"
+        raise ServiceError(Fault(shown(path), wrong, "Write it as PEP 621 says"))
+    if "dependencies" in project.get("dynamic", ()):
+        wrong = "its dependencies are dynamic, so that only a build could tell them"
+        raise ServiceError(Fault(shown(path), wrong, f"Write them out, or keep a {_UV_LOCK} beside it"))
+    text = list(enumerate(path.read_text("utf-8").splitlines(), 1))
+    lines = [Line(path, next((number for number, line in text if one in line), 0), one) for one in asked]
+    faults = [fault for line in lines for fault in _faults(line)]
+    if faults:
+        raise ServiceError(*faults)
+    return tuple(lines)
 
 
-def _text(path: Path) -> str:
-    """What the file says, for finding lines; empty where it is not there."""
-    return path.read_text("utf-8", "replace") if path.is_file() else ""
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ServiceError(Fault(shown(path), f"it is no TOML: {error}", "Correct it")) from None
 
 
-def _names(path: Path) -> list[str]:
-    """The packages that the lines of a file name, as written."""
-    lines = _text(path).splitlines()
-    return [match[1] for line in lines if (match := _NAME.match(line.lstrip("\ufeff")))]
+def _shelf(folder: Path) -> tuple[Path, ...]:
+    """The wheels in a folder; ServiceError if one has the name of none."""
+    wheels = sorted(folder.glob("*.whl"))
+    faults = []
+    for wheel in wheels:
+        try:
+            _parsed(wheel)
+        except InvalidWheelFilename as error:
+            faults.append(Fault(shown(wheel), f"it is no wheel: {error}", "Give it the name that it was built with"))
+    if faults:
+        raise ServiceError(*faults)
+    return tuple(wheels)
 
 
-def _line_of(path: Path, package: str) -> int | None:
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        match = _NAME.match(line.lstrip("\ufeff"))
-        if match and canonicalize_name(match[1]) == canonicalize_name(package):
-            return number
-    return None
+def _parsed(wheel: Path) -> tuple[str, str]:
+    name, version, *_ = parse_wheel_filename(wheel.name)
+    return str(name), str(version)
+
+
+def _metadata(place: Path | None) -> Iterable[str]:
+    """What tells whether a file, or the needs of a project in a folder, have changed."""
+    if place is None:
+        return
+    if place.is_file():
+        yield sha256_of(place)
+    for name in _METADATA:
+        if (place / name).is_file():
+            yield sha256_of(place / name)

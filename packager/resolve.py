@@ -1,26 +1,16 @@
-"""From a requirements file to exact files for a target: uv resolves, packaging selects."""
+"""From what a role asks for to exact files for a target: uv resolves, packaging selects."""
 
 import sys
 import tempfile
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uv
-from packaging.pylock import (
-    Package,
-    PackageArchive,
-    PackageDirectory,
-    PackageSdist,
-    PackageVcs,
-    PackageWheel,
-    Pylock,
-    PylockSelectError,
-)
 
-from cloudservice.errors import Fault, ServiceError
-from packager import requirements
+from cloudservice.errors import ServiceError
+from packager import pins, refusal
+from packager.pins import Pin
 from packager.requirements import Asked
 from packager.target import Target
 from packager.tools import ToolError, run
@@ -30,91 +20,128 @@ _UV = uv.find_uv_bin()
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """One file that an index offers for a package: a wheel that fits the target, or an sdist to build one from."""
+class Wishes:
+    """How a resolution is to go, by package: versions that must be taken, and that should be.
 
-    name: str
-    version: str
-    filename: str
-    url: str
-    sha256: str
+    `files` has the SHA-256 of the file to take if it is offered; `unbuilt` are packages that must not be built.
+    """
 
-    @property
-    def is_wheel(self) -> bool:
-        """True for a wheel, False for an sdist."""
-        return self.filename.endswith(".whl")
+    constraints: Mapping[str, str]
+    preferences: Mapping[str, str]
+    files: Mapping[str, str]
+    unbuilt: frozenset[str] = frozenset()
 
 
-def resolve(asked: Asked, target: Target, environ: Mapping[str, str]) -> tuple[Pin, ...]:
-    """The files that are asked for on the target, by name; every package that cannot be had is a fault."""
-    named = requirements.named(asked.path)
-    together = Asked(asked.path, tuple(name for name in asked.added if name in named))
-    pins = _resolve(together, target, environ)
-    apart = tuple(name for name in asked.added if name not in named and name not in {pin.name for pin in pins})
+FREE = Wishes({}, {}, {})
+
+
+def resolve(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wishes = FREE) -> tuple[Pin, ...]:
+    """What is asked for on the target, by name; every package that cannot be had is a fault."""
+    named = {line.name for line in asked.lines}
+    added = replace(asked, added=tuple(name for name in asked.added if name in named))
+    found: list[Pin] = []
+    if asked.lines or asked.locked:
+        found += pins.select(added, *_pylock(added, target, environ, wishes), target, wishes.files)
+    apart = tuple(name for name in asked.added if name not in {pin.name for pin in found})
     if apart:
-        # It has no dependencies; to find that out, uv would build it each time.
-        pins += _resolve(Asked(asked.path, apart, is_apart=True), target, environ, "--no-deps")
-    return tuple(sorted(pins, key=lambda pin: pin.name))
+        # They have no dependencies; to find that out, uv would build them each time.
+        alone = replace(asked, lines=(), locked=None, added=apart)
+        found += pins.select(alone, *_compiled(alone, target, environ, wishes, "--no-deps"), target, wishes.files)
+    return tuple(sorted(found, key=lambda pin: pin.name))
 
 
-def _resolve(asked: Asked, target: Target, environ: Mapping[str, str], *more: str) -> list[Pin]:
-    # Without --python uv would look for an interpreter of the target's version.
-    options = [*target.uv_options(), "--python", sys.executable, "--format", "pylock.toml", "--no-header", "--quiet"]
-    printed = compile_requirements(asked, [*options, *more], environ)
-    lock = Pylock.from_dict(tomllib.loads(printed))
-    faults: list[Fault] = []
+def needed_by(asked: Asked, package: str, target: Target, environ: Mapping[str, str]) -> str | None:
+    """The package of a line of the file through which another one is needed; None if that cannot be told."""
+    options = [*_options(asked, target), "--annotation-style", "line", "--no-header", "--quiet"]
     try:
-        selected = list(lock.select(environment=target.environment(), tags=target.tags()))
-    except PylockSelectError as error:
-        wrong = f"nothing that {target.label} can run: {error}"
-        raise ServiceError(requirements.fault(asked.path, None, wrong, "Choose other versions")) from None
-    pins = [pin for package, file in selected if (pin := _pin(asked.path, package, file, faults))]
-    if faults:
-        raise ServiceError(*faults)
-    return pins
+        printed = run([_UV, "pip", "compile", "-", *options], environ, asked.path.parent, _lines(asked))
+    except ToolError:
+        return None
+    needs: dict[str, list[str]] = {}
+    for line in printed.splitlines():
+        requirement, _, via = line.partition("# via ")
+        needs[requirement.partition("==")[0].strip()] = [name.strip() for name in via.split(",")]
+    seen, waiting = {package}, [package]
+    while waiting:
+        current = waiting.pop(0)
+        if current != package and asked.line_of(current):
+            return current
+        waiting += [name for name in needs.get(current, ()) if name not in seen]
+        seen.update(waiting)
+    return None
 
 
-def compile_requirements(asked: Asked, options: Sequence[str], environ: Mapping[str, str]) -> str:
-    """What `uv pip compile` prints for what is asked; its refusal becomes a fault of the requirements file."""
-    path = asked.path
-    with tempfile.TemporaryDirectory() as folder:
-        added = Path(folder) / "added.txt"
-        added.write_text("".join(f"{line}\n" for line in asked.added))
-        files = [path.name, str(added)] if path.is_file() and not asked.is_apart else [str(added)]
+def _pylock(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wishes) -> tuple[str, Path]:
+    """The pylock of what is asked for, and the folder that its relative paths count from."""
+    if asked.locked is None:
+        return _compiled(asked, target, environ, wishes)
+    folder = asked.locked.parent
+    if asked.locked.name != "uv.lock":
+        return asked.locked.read_text("utf-8", "replace"), folder
+    words = [
+        "export",
+        "--locked",
+        "--format",
+        "pylock.toml",
+        "--no-emit-project",
+        "--no-default-groups",
+        "--no-header",
+        "--quiet",
+    ]
+    # The project is this folder alone, whatever workspace lies above it, and no environment is made for it.
+    try:
+        return run([_UV, *words, "--python", sys.executable], environ, folder), folder
+    except ToolError as error:
+        raise ServiceError(refusal.of_uv(asked, str(error))) from None
+
+
+def _compiled(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wishes, *more: str) -> tuple[str, Path]:
+    """What `uv pip compile` makes of the lines; its refusal becomes a fault of their file."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        output, constraints = folder / "pylock.toml", folder / "constraints.txt"
+        if wishes.preferences:
+            output.write_text(_preferring(wishes.preferences))  # uv keeps to the versions in the file it replaces
+        held = [line.expanded() for line in asked.constraints]
+        held += [f"{package}=={version}" for package, version in wishes.constraints.items()]
+        constraints.write_text("".join(f"{line}\n" for line in held))
+        options = ["--format", "pylock.toml", "--constraint", str(constraints), "--no-header", "--quiet"]
+        options += [word for package in sorted(wishes.unbuilt) for word in ("--only-binary", package)]
+        argv: list[str | Path] = [
+            _UV,
+            "pip",
+            "compile",
+            "-",
+            *_options(asked, target),
+            *options,
+            *more,
+            "--output-file",
+            output,
+        ]
         try:
             # Paths in the file are relative to it, not to where the user stands.
-            return run([_UV, "pip", "compile", *files, *options], environ, path.parent)
+            run(argv, environ, asked.path.parent, _lines(asked))
         except ToolError as error:
-            raise ServiceError(requirements.refusal(path, str(error), asked.added)) from None
+            raise ServiceError(refusal.of_uv(asked, str(error))) from None
+        # The folder goes, but paths that count from it lead to where they did.
+        return output.read_text("utf-8"), folder
 
 
-def pinned(pins: Sequence[Pin]) -> str:
-    """The versions alone, as a constraints file."""
-    return "".join(f"{pin.name}=={pin.version}\n" for pin in pins)
+def _lines(asked: Asked) -> str:
+    return "".join(f"{line}\n" for line in (*(each.expanded() for each in asked.lines), *asked.added))
 
 
-def resolve_here(path: Path, python: Path, constraints: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The versions by name for the interpreter `python` of this machine, held to `constraints`."""
-    with tempfile.TemporaryDirectory() as folder:
-        held = Path(folder) / "constraints.txt"
-        held.write_text(constraints)
-        options = ["--python", str(python), "--constraint", str(held), "--no-header", "--no-annotate", "--quiet"]
-        printed = compile_requirements(Asked(path), options, environ)
-    lines = (line.partition(";")[0].strip().partition("==") for line in printed.splitlines())
-    return {name: version for name, equals, version in lines if equals}
+def _options(asked: Asked, target: Target) -> list[str]:
+    """The target, and what uv takes as options of what stands in a requirements file."""
+    shelf = [str(asked.shelf[0].parent)] if asked.shelf else []
+    found = [word for place in (*asked.values("find-links"), *shelf) for word in ("--find-links", place)]
+    for name in ("no-binary", "only-binary"):
+        found += [word for value in asked.values(name) for word in (f"--{name}", value)]
+    if asked.values("pre"):
+        found += ["--prerelease", "allow"]
+    return [*target.uv_options(), *found]
 
 
-def _pin(
-    path: Path,
-    package: Package,
-    file: PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist,
-    faults: list[Fault],
-) -> Pin | None:
-    url = getattr(file, "url", None) or getattr(file, "path", None)
-    hashes = getattr(file, "hashes", None) or {}
-    if isinstance(file, PackageVcs | PackageDirectory) or not url or "sha256" not in hashes:
-        wrong = f"{package.name} comes from a folder or a repository, not from a file with a hash"
-        faults.append(requirements.fault(path, package.name, wrong, "Name a released version of it"))
-        return None
-    filename = url.partition("#")[0].rpartition("/")[2] if isinstance(file, PackageArchive) else file.filename
-    return Pin(package.name, str(package.version), filename, url, hashes["sha256"])
+def _preferring(versions: Mapping[str, str]) -> str:
+    packages = (f'[[packages]]\nname = "{name}"\nversion = "{version}"\n' for name, version in versions.items())
+    return f'lock-version = "1.0"\ncreated-by = "rolepack"\n{"".join(packages)}'

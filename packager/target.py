@@ -1,16 +1,18 @@
 """The machine that wheels must fit: its markers, its tags and its names."""
 
-import platform
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from packaging import tags
 from packaging.markers import Environment
 from packaging.tags import Tag
 
 from cloudservice.errors import Fault, ServiceError
+from packager import here, version
+from packager.here import Interpreter
 
 LAST_BINARY_RELEASES = {"3.10": "3.10.11", "3.11": "3.11.9", "3.12": "3.12.10", "3.13": "3.13.9", "3.14": "3.14.0"}
 """Markers may ask for the full version; where only `3.12` is given, it is the last one that Windows could install."""
@@ -37,26 +39,27 @@ PLATFORMS = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A CPython of a full version on a platform. `platform` is a key of PLATFORMS, or `host` for this machine."""
+    """A CPython of a full version on a platform: a key of PLATFORMS or, with an `interpreter`, this machine's name."""
 
     platform: str
     python: str
+    interpreter: Interpreter | None = None
 
     @property
     def label(self) -> str:
         """For messages: `Windows x64, CPython 3.12`."""
-        name = "this machine" if self.platform == "host" else PLATFORMS[self.platform].label
+        name = "this machine" if self.interpreter else PLATFORMS[self.platform].label
         return f"{name}, CPython {self.minor}"
 
     @property
     def is_windows(self) -> bool:
         """Whether it is a Windows machine; this one never counts as such a target."""
-        return self.platform.startswith("win")
+        return self.interpreter is None and self.platform.startswith("win")
 
     @property
     def minor(self) -> str:
         """The version up to the minor number, `3.12`."""
-        return ".".join(self.python.split(".")[:2])
+        return minor_of(self.python)
 
     @property
     def abi(self) -> str:
@@ -65,13 +68,16 @@ class Target:
 
     def uv_options(self) -> list[str]:
         """What makes uv resolve for this target instead of the running interpreter."""
-        version = ["--python-version", self.python]
-        return version if self.platform == "host" else ["--python-platform", PLATFORMS[self.platform].uv, *version]
+        if self.interpreter is not None:
+            return ["--python", str(self.interpreter.path)]
+        # Without --python uv would look for an interpreter of the target's version.
+        there = ["--python-platform", PLATFORMS[self.platform].uv, "--python-version", self.python]
+        return ["--python", sys.executable, *there]
 
-    def environment(self) -> Environment | None:
-        """The values of the markers on this target; None means those of the running interpreter."""
-        if self.platform == "host":
-            return None
+    def environment(self) -> Environment:
+        """The values of the markers on this target."""
+        if self.interpreter is not None:
+            return self.interpreter.markers
         row = PLATFORMS[self.platform]
         return {
             "implementation_name": "cpython",
@@ -89,8 +95,8 @@ class Target:
 
     def tags(self) -> list[Tag]:
         """The tags of the wheels that run there, best first."""
-        if self.platform == "host":
-            return list(tags.sys_tags())
+        if self.interpreter is not None:
+            return list(self.interpreter.tags)
         version = tuple(int(part) for part in self.minor.split("."))
         platforms = list(_platform_tags(self.platform))
         interpreter = f"cp{version[0]}{version[1]}"
@@ -99,20 +105,35 @@ class Target:
 
 
 def parse(name: str, python: str) -> Target:
-    """The target of `--target` and `--python`; `host` takes the version of the running interpreter."""
-    if name == "host":
-        return Target("host", platform.python_version())
-    if name not in PLATFORMS:
+    """The target of `--target` and `--python`; for `host`, this machine must have that Python."""
+    if name != "host" and name not in PLATFORMS:
         raise ServiceError(Fault("--target", f"'{name}' is unknown", f"Choose host, {', '.join(PLATFORMS)}"))
-    if not re.fullmatch(r"3\.\d+(\.\d+)?", python):
+    asked = version.parse(python)
+    if asked is None:
         raise ServiceError(Fault("--python", f"'{python}' is no Python version", "Write it as 3.12 or 3.12.10"))
-    full = python if python.count(".") == 2 else LAST_BINARY_RELEASES.get(python, f"{python}.0")
+    if name == "host":
+        return of_this_machine(asked)
+    full = asked if asked.count(".") == 2 else LAST_BINARY_RELEASES.get(asked, f"{asked}.0")
     return Target(name, full)
 
 
-def host_version() -> str:
-    """The version of this interpreter up to the minor number."""
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
+def nearest_here(python: str) -> Target:
+    """The machine that this runs on, with its Python of that version or else the one that runs rolepack."""
+    found = here.find(minor_of(python)) or Path(sys.executable)
+    interpreter = here.ask(found)
+    return Target(interpreter.platform, interpreter.version, interpreter)
+
+
+def of_this_machine(python: str) -> Target:
+    """The machine that this runs on, with its Python of that version; ServiceError if it has none."""
+    if here.find(minor_of(python)) is None:
+        raise ServiceError(Fault("--target host", f"this machine has no Python {python}", "Install it"))
+    return nearest_here(python)
+
+
+def minor_of(python: str) -> str:
+    """A version up to the minor number, `3.12`."""
+    return ".".join(python.split(".")[:2])
 
 
 def _platform_tags(name: str) -> Iterator[str]:

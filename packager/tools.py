@@ -1,22 +1,28 @@
 """Outside programs, run quietly; when one fails, all that it printed is kept."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+"""In an address; what a tool says may be shown to anyone."""
 
 
 class ToolError(Exception):
     """A program that ended with a failure; the text is what it printed to its error output, or its output."""
 
 
-def run(argv: Sequence[str | Path], environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """Run a program without a shell or input and return its output; raise ToolError if it fails."""
+def run(
+    argv: Sequence[str | Path], environ: Mapping[str, str] | None = None, cwd: Path | None = None, given: str = ""
+) -> str:
+    """Run a program without a shell, `given` as its input, and return its output; raise ToolError if it fails."""
     try:
         done = subprocess.run(
             list(map(str, argv)),
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             env=environ,
             cwd=cwd,
@@ -27,7 +33,8 @@ def run(argv: Sequence[str | Path], environ: Mapping[str, str] | None = None, cw
     except OSError as error:
         raise ToolError(f"{argv[0]}: {error.strerror}") from error
     if done.returncode:
-        raise ToolError((done.stderr or done.stdout).strip() or f"exit code {done.returncode}")
+        said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
+        raise ToolError(_CREDENTIALS.sub("://", said))
     return done.stdout
 
 

@@ -1,23 +1,23 @@
-"""All wheels that the roles of a service need on the target, and a lock with hashes for each role."""
+"""All wheels that the roles of a service need on their targets, as the locks that are kept say, or resolved anew."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from packaging.utils import parse_wheel_filename
+from typing import TypeVar
 
 from cloudservice.errors import Fault, ServiceError
-from packager import index, store
-from packager.build import build, recall
+from cloudservice.files import link_whole, sha256_of, write_whole
+from packager import locks, store
+from packager.locks import Lock
+from packager.policy import KEEP, Need, Policy
 from packager.progress import Report
-from packager.requirements import Asked
-from packager.resolve import Pin, resolve
-from packager.target import Target
 
+FOLDER = "wheelhouse"
 _AT_ONCE = 4
 """Roles that are resolved at the same time: most of it is waiting for the index."""
+_Given = TypeVar("_Given")
+_Got = TypeVar("_Got")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,68 +27,114 @@ class Wheel:
     path: Path
     sha256: str
 
-    @property
-    def requirement(self) -> str:
-        """`name==version`, from the file's name."""
-        name, version, *_ = parse_wheel_filename(self.path.name)
-        return f"{name}=={version}"
-
 
 @dataclass(frozen=True, slots=True)
 class Wheelhouse:
-    """The wheels of each role, by the role's name."""
+    """The lock of each role, by the role's name, whose wheels are in the store; and what a user should know of them."""
 
-    target: Target
-    roles: Mapping[str, tuple[Wheel, ...]]
+    roles: Mapping[str, Lock]
+    remarks: tuple[str, ...] = ()
+
+    def wheels_of(self, role: str) -> tuple[Wheel, ...]:
+        """The wheels of a role, by the names of their packages."""
+        entries = self.roles[role].entries
+        return tuple(Wheel(store.path_of(entry.sha256, entry.wheel), entry.sha256) for entry in entries)
 
     @property
     def wheels(self) -> tuple[Wheel, ...]:
         """Every wheel once, by file name."""
-        distinct = {wheel.path.name: wheel for wheels in self.roles.values() for wheel in wheels}
-        return tuple(distinct[name] for name in sorted(distinct))
-
-    def lock(self, role: str) -> str:
-        """The role's lock, as pip reads it with --require-hashes."""
-        header = f"# The wheels of role '{role}' for {self.target.label}, made by rolepack.\n"
-        # ConfigureCloudService reads this line: which Python to install, and whether the one there is right.
-        header += f"# python {self.target.python} {self.target.platform}\n"
-        return header + "".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in self.roles[role])
+        distinct = {wheel for role in self.roles for wheel in self.wheels_of(role)}
+        return tuple(sorted(distinct, key=lambda wheel: (wheel.path.name, wheel.sha256)))
 
 
-def prepare(asked: Mapping[str, Asked], target: Target, report: Report) -> Wheelhouse:
-    """Resolve, fetch and build what is asked (by role) for the target.
+def prepare(needs: Mapping[str, Need], report: Report, policy: Policy = KEEP) -> Wheelhouse:
+    """The wheels of every role, by the role's name.
 
-    Raises ServiceError with every package of every role that cannot be had.
+    A lock that is kept and still answers what is asked decides; else its versions are kept where they can be.
+    ServiceError with every package of every role that cannot be had.
     """
-    environ = index.uv_environ() if asked else {}
+    found = _each(lambda need: _look(need, policy), needs.values())
+    looked = dict(zip(needs, found, strict=True))
+    made = {role: kept for role, (kept, is_fresh) in looked.items() if kept and is_fresh and _is_whole(kept, policy)}
+    remarks: list[str] = []
+    rest = {role: (needs[role], *looked[role]) for role in needs if role not in made}
+    if rest:
+        for role, (lock, told) in _renew(rest, report, policy).items():
+            made[role] = lock
+            remarks += (f"{role}: {remark}" for remark in told)
+    return Wheelhouse({role: made[role] for role in needs}, tuple(remarks))
+
+
+def write(place: Path, house: Wheelhouse) -> None:
+    """Let a folder have the wheels, the lock of each role as `ROLE.lock`, and no other wheel or lock.
+
+    The wheels are links to those of the store where the file system can.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    texts = {f"{role}.lock": locks.shipped(lock, role) for role, lock in house.roles.items()}
+    for wheel in house.wheels:
+        there = place / wheel.path.name
+        if not (there.is_file() and sha256_of(there) == wheel.sha256):
+            link_whole(wheel.path, there)
+    for name, text in texts.items():
+        write_whole(place / name, text)
+    wanted = {*texts, *(wheel.path.name for wheel in house.wheels)}
+    for path in place.iterdir():
+        if path.suffix in {".whl", ".lock"} and path.name not in wanted:
+            path.unlink()
+
+
+def _look(need: Need, policy: Policy) -> tuple[Lock | None, bool]:
+    """The lock that is kept, and whether it answers what is asked now and is to stay."""
+    if need.asked.is_nothing:
+        return Lock(need.target, need.fingerprint, ()), True
+    kept = locks.load(need.asked, need.target)
+    if kept is None or not policy.keeps:
+        return kept, False
+    return kept, kept.asked == need.fingerprint
+
+
+def _is_whole(lock: Lock, policy: Policy) -> bool:
+    """Whether the store has the wheels of a lock, if they are wanted; a folder may have changed without a trace."""
+    entries = lock.entries
+    return not policy.wheels or all(one.pin.kind != "folder" and store.has(one.sha256, one.wheel) for one in entries)
+
+
+def _renew(
+    roles: Mapping[str, tuple[Need, Lock | None, bool]], report: Report, policy: Policy
+) -> dict[str, tuple[Lock, list[str]]]:
+    """Resolve, fetch and build for some roles; the lock of each, and what is to be said of it."""
+    from packager import fetch, index
+    from packager.renewal import Renewal
+
+    around = index.uv_environ(offline=policy.offline)
+    renewals = {
+        role: Renewal(need, kept, is_fresh, index.with_options(around, need.asked), policy, report)
+        for role, (need, kept, is_fresh) in roles.items()
+    }
+    to_resolve = [role for role, renewal in renewals.items() if renewal.has_to_resolve]
+    if to_resolve:
+        labels = dict.fromkeys(roles[role][0].target.label for role in to_resolve)
+        report(f"Resolving {', '.join(to_resolve)} for {', '.join(labels)}", 0, 0)
+    pins = _each(Renewal.pins, renewals.values(), threads=_AT_ONCE)
+    pairs = list(zip(renewals.values(), pins, strict=True))
+    access = index.access((renewal.environ for renewal in renewals.values()), offline=policy.offline)
+    fetch.fetch([pin for renewal, some in pairs for pin in some if renewal.wants(pin)], access, report)
+    made = _each(lambda pair: pair[0].lock(pair[1], access), pairs)
+    return dict(zip(roles, made, strict=True))
+
+
+def _each(work: Callable[[_Given], _Got], things: Collection[_Given], threads: int = 1) -> list[_Got]:
+    """Do the same for every one, and tell the faults of all of them together."""
     faults: list[Fault] = []
-    pins: dict[str, tuple[Pin, ...]] = {}
-    report(f"Resolving {', '.join(asked)} for {target.label}", 0, 0)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        outcomes = {role: pool.submit(resolve, needs, target, environ) for role, needs in asked.items()}
-    for role, outcome in outcomes.items():
-        with _gathered(faults):
-            pins[role] = outcome.result()
-    files = store.fetch([pin for needed in pins.values() for pin in needed], environ, report)
-    wheels = {pin: Wheel(file, pin.sha256) for pin, file in files.items() if pin.is_wheel}
-    for role, pin in ((role, pin) for role, needed in pins.items() for pin in needed):
-        if pin in wheels:
-            continue
-        with _gathered(faults):
-            built = recall(pin, target)
-            if built is None:
-                report(f"Building {pin.name} {pin.version}", 0, 0)
-                built = build(pin, files[pin], target, asked[role].path, environ)
-            wheels[pin] = Wheel(built, store.hash_of(built))
+    got: list[_Got] = []
+    with ThreadPoolExecutor(threads) as pool:
+        outcomes = [pool.submit(work, thing) for thing in things]
+    for outcome in outcomes:
+        try:
+            got.append(outcome.result())
+        except ServiceError as error:
+            faults += error.faults
     if faults:
         raise ServiceError(*faults)
-    return Wheelhouse(target, {role: tuple(wheels[pin] for pin in needed) for role, needed in pins.items()})
-
-
-@contextmanager
-def _gathered(faults: list[Fault]) -> Iterator[None]:
-    """Note the faults of one package and go on with the next, so that all are told at once."""
-    try:
-        yield
-    except ServiceError as error:
-        faults += error.faults
+    return got

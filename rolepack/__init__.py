@@ -17,7 +17,7 @@ finally:
 
 from invoke import Collection
 
-from rolepack import adopt, change, check, emulate, new, package
+from rolepack import adopt, change, check, emulate, new, package, wheels
 
 namespace = Collection(
     new.new_service,
@@ -27,6 +27,8 @@ namespace = Collection(
     change.set_values,
     change.remove_role,
     check.check,
+    wheels.lock,
+    wheels.wheels,
     package.package,
     emulate.emulate,
     emulate.status,

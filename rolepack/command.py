@@ -99,6 +99,10 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def silent(_text: str) -> None:
+    """Say nothing, where a program reads the output."""
+
+
 def say_json(value: Any) -> None:
     """Print a value for programs."""
     print(json.dumps(value, indent=2), flush=True)

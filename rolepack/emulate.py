@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         "service": SERVICE,
         "configuration": f"{CONFIGURATION} Default: Local, or the only one.",
         "role": "Run only this role; repeatable.",
+        "offline": "Use no network: the store has to have what is not installed yet.",
         "detach": "Return when every instance is Ready, or fail with the reason.",
     },
 )
@@ -31,6 +32,7 @@ def emulate(
     service: str | None = None,
     configuration: str | None = None,
     detach: bool = False,
+    offline: bool = False,
 ) -> None:
     """Run every instance of every role, each role in its own environment, until Ctrl-C.
 
@@ -44,7 +46,7 @@ def emulate(
     configuration = configuration or folder.usual_configuration(root, "Local")
     loaded = folder.load(root, configuration)
     client.must_not_run(root)
-    told = _startable(_run(root, loaded, _chosen(loaded, role), detach), role)
+    told = _startable(_run(root, loaded, _chosen(loaded, role), detach, offline), role)
     if not detach:
         say(f"Emulating service '{loaded.name}' from {shown(root)}, configuration {configuration}. Ctrl-C stops it.")
         raise Exit(code=client.run_here(told))
@@ -155,26 +157,25 @@ def _startable(told: "Run", wanted: Sequence[str]) -> "Run":
     return replace(told, roles=able)
 
 
-def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool) -> "Run":
+def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool, offline: bool) -> "Run":
     """Prepare the environments of the roles and put together what the emulator needs."""
     from cloudservice import folder
     from cloudservice.errors import Fault, ServiceError
     from emulator.run import Run, Runtime
-    from packager import environment, requirements
-    from packager.target import parse
-    from rolepack import progress
+    from packager import environment
+    from rolepack import needs, progress
 
     runtimes: dict[str, Runtime] = {}
     deviations: list[str] = []
     faults: list[Fault] = []
     with progress.shown() as report:
         for name in roles:
-            asked_by = loaded.sources[name].folder / requirements.FILE
             place = root / ".rolepack" / "environments" / name
             try:
-                made = environment.prepare(place, asked_by, parse("win_amd64", "3.12"), report)
+                made = environment.prepare(place, needs.of_run(root, loaded, loaded.role(name)), report, offline)
                 web = loaded.role(name).kind == "web"
-                runtimes[name] = Runtime(made.python, environment.runtime_kit(made.python, report) if web else None)
+                kit = environment.runtime_kit(made.python, report, offline) if web else None
+                runtimes[name] = Runtime(made.python, kit)
                 deviations += [f"{name}: {line}" for line in made.deviations]
             except ServiceError as error:
                 faults += error.faults

@@ -1,6 +1,7 @@
 """invoke.yaml: the options of this tool for one service. Other keys in it belong to Invoke and the user's own tasks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,18 @@ _MOST_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a service; `templates` is a folder whose files take the place of templates of rolepack."""
+    """The options of a service.
+
+    `templates` is a folder whose files take the place of templates of rolepack. `requirements` names the file that says
+    what a role needs, relative to the role's folder, by the role's name; under the empty name, that of all others.
+    """
 
     templates: Path | None = None
+    requirements: Mapping[str, str] = field(default_factory=dict)
+
+    def requirements_of(self, role: str) -> str | None:
+        """The file that says what a role needs, if it is another than the usual ones."""
+        return self.requirements.get(role, self.requirements.get(""))
 
 
 def load(root: Path) -> Options:
@@ -42,7 +52,7 @@ def load(root: Path) -> Options:
         return Options()
     if not isinstance(found, dict):
         raise ServiceError(Fault(shown(path), "it has no keys", "Write options as `name: value`"))
-    return Options(templates=_templates(root, found))
+    return Options(_templates(root, found), _requirements(root, found))
 
 
 def templates(root: Path) -> "Templates":
@@ -50,6 +60,21 @@ def templates(root: Path) -> "Templates":
     from packager.scaffold import Templates
 
     return Templates(load(root).templates)
+
+
+def _requirements(root: Path, found: dict[str, Any]) -> dict[str, str]:
+    written = found.get("requirements")
+    if written is None:
+        return {}
+    remedy = "Name a file relative to the role's folder, or write `role: file` for each role"
+    by_role = written if isinstance(written, dict) else {"": written}
+    if not all(isinstance(word, str) for pair in by_role.items() for word in pair) or "" in by_role.values():
+        raise ServiceError(Fault(shown(root / FILE), "requirements is no file", remedy))
+    for path in by_role.values():
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            wrong = f"requirements is '{path}', which leads out of the role's folder"
+            raise ServiceError(Fault(shown(root / FILE), wrong, remedy))
+    return by_role
 
 
 def _templates(root: Path, found: dict[str, Any]) -> Path | None:

@@ -10,7 +10,6 @@ from cloudservice import folder, project
 from cloudservice.errors import ServiceError
 from packager import adoption, bundle, contents, ignored
 from packager.scaffold import Templates
-from packager.target import parse
 from packager.wheelhouse import Wheelhouse
 
 
@@ -287,7 +286,7 @@ def test_only_the_files_that_a_project_lists_are_packaged(studio):
 def test_a_dotnet_role_is_left_out_of_the_bundle(studio):
     loaded = folder.load(studio / "Cloud", "Local")
     assert list(bundle.left_out(loaded)) == ["Site"]
-    planned = bundle.plan(studio / "Cloud", loaded, Wheelhouse(parse("win_amd64", "3.12"), {}))
+    planned = bundle.plan(studio / "Cloud", loaded, Wheelhouse({}))
     assert list(planned.layouts) == ["Roles/ParserRole"]
 
 

@@ -13,7 +13,10 @@ from conftest import make_wheel
 
 from cloudservice import folder
 from cloudservice.errors import ServiceError
+from cloudservice.files import sha256_of
 from packager import bundle, store, target, wheelhouse
+from packager.locks import Entry, Lock
+from packager.pins import Pin
 
 WINDOWS = target.parse("win_amd64", "3.12")
 
@@ -26,8 +29,10 @@ def quiet(*_):
 def shared_wheel(tmp_path):
     """A wheelhouse in which both roles have the same wheel."""
     path = make_wheel(tmp_path / "wheels", "shared", "1.0")
-    wheel = wheelhouse.Wheel(path, store.hash_of(path))
-    return wheelhouse.Wheelhouse(WINDOWS, {"web": (wheel,), "jobs": (wheel,)})
+    store.keep(path)
+    pin = Pin("shared", "1.0", "file", filename=path.name, sha256=sha256_of(path))
+    lock = Lock(WINDOWS, "", (Entry(pin, path.name, pin.sha256),))
+    return wheelhouse.Wheelhouse({"web": lock, "jobs": lock})
 
 
 def write(place: Path, wheels: wheelhouse.Wheelhouse, to: Path) -> Path:

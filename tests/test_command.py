@@ -96,7 +96,7 @@ def test_package_tells_programs_what_it_made(rolepack, service, tmp_path, index)
     made = json.loads(rolepack.ok("package", "--json", "--output", tmp_path / "x.cspkg", cwd=place))
     assert made["package"] == str(tmp_path / "x.cspkg")
     assert made["configuration"] == str(tmp_path / "ServiceConfiguration.Cloud.cscfg")
-    assert made["target"] == {"platform": "win_amd64", "python": "3.12.10"}
+    assert made["targets"]["web"] == {"platform": "win_amd64", "python": "3.12.10"}
     assert made["roles"] == {"web": ["wfastcgi-3.0.0-py3-none-any.whl"], "jobs": []}
     assert made["size"] == (tmp_path / "x.cspkg").stat().st_size
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import add_role, make_wheel
 
 from cloudservice import definition, folder, rolemodel
-from packager import store
+from cloudservice.files import sha256_of
 
 DOUBLE = """#!{python}
 # Records how it is called. As appcmd it keeps the FastCGI applications, as dism it ends as it is told.
@@ -69,7 +69,7 @@ class Host:
         wheel = make_wheel(self.approot / "wheelhouse", name, version)
         lock = self.approot / "requirements.lock"
         head = lock.read_text() if lock.exists() else f"# python {sys.version_info[0]}.{sys.version_info[1]}.0 x\n"
-        lock.write_text(f"{head}{name}=={version} --hash=sha256:{store.hash_of(wheel)}\n")
+        lock.write_text(f"{head}{name}=={version} --hash=sha256:{sha256_of(wheel)}\n")
         return wheel
 
     def model(self, role: str, sites: dict[str, str]) -> None:

@@ -22,7 +22,7 @@ OWNERS = {
     "uv": {"packager"},
     "packaging": {"packager"},
     "wheel": {"packager/build.py"},
-    "requests": {"packager/store.py"},
+    "requests": {"packager/fetch.py"},
     "platformdirs": {"packager"},
     "granian": {"emulator/hosts"},
     "waitress": {"emulator/hosts"},

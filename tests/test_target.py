@@ -5,7 +5,7 @@ from packaging.markers import Marker
 
 from cloudservice.errors import ServiceError
 from packager import target
-from packager.build import fits
+from packager.pins import fits
 
 WINDOWS = target.parse("win_amd64", "3.12")
 LINUX = target.parse("manylinux_2_28_x86_64", "3.12")

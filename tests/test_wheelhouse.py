@@ -13,20 +13,27 @@ import pytest
 from conftest import make_wheel
 
 from cloudservice.errors import ServiceError
-from packager import store, target, wheelhouse
-from packager.requirements import Asked
+from cloudservice.files import sha256_of, shown
+from packager import locks, requirements, store, target, wheelhouse
+from packager.policy import KEEP, Need, Policy
 
 WINDOWS = target.parse("win_amd64", "3.12")
 
 
-def prepare(tmp_path: Path, *texts: str) -> wheelhouse.Wheelhouse:
-    asked = {}
+def prepare(
+    tmp_path: Path, *texts: str, policy: Policy = KEEP, on: target.Target = WINDOWS, keep: bool = False
+) -> wheelhouse.Wheelhouse:
+    """The wheelhouse of roles with these requirements; with `keep` their locks are written."""
+    needs = {}
     for number, text in enumerate(texts):
         path = tmp_path / f"role{number}" / "requirements.txt"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-        asked[f"role{number}"] = Asked(path)
-    return wheelhouse.prepare(asked, WINDOWS, lambda *_: None)
+        needs[f"role{number}"] = Need(requirements.read(path), on)
+    house = wheelhouse.prepare(needs, lambda *_: None, policy)
+    for role, need in needs.items() if keep else ():
+        locks.write(need.asked, house.roles[role], role)
+    return house
 
 
 @pytest.fixture
@@ -57,12 +64,12 @@ def test_markers_and_tags_of_the_target_choose(wheels, tmp_path):
 def test_the_lock_is_one_that_pip_takes_with_hashes(wheels, tmp_path):
     made = prepare(tmp_path, "wincolour\n", "main\n")
     digest = hashlib.sha256((wheels / "wincolour-2.0-py3-none-any.whl").read_bytes()).hexdigest()
-    header, python, *pins = made.lock("role0").splitlines()
+    header, python, *pins = locks.shipped(made.roles["role0"], "role0").splitlines()
     assert (header[0], python) == ("#", "# python 3.12.10 win_amd64")
     assert pins == [f"wincolour==2.0 --hash=sha256:{digest}"]
     assert len(made.wheels) == 2
     lock = tmp_path / "requirements.lock"
-    lock.write_text(made.lock("role0"))
+    lock.write_text(locks.shipped(made.roles["role0"], "role0"))
     shelf = made.wheels[1].path.parent
     options = ["--no-index", "--find-links", shelf, "--require-hashes", "--only-binary", ":all:"]
     into = ["--target", tmp_path / "installed", "-r", lock]
@@ -81,7 +88,7 @@ def test_a_damaged_file_of_the_store_is_fetched_again(wheels, tmp_path):
     first = prepare(tmp_path, "wincolour\n").wheels[0]
     first.path.write_bytes(b"damaged")
     again = prepare(tmp_path, "wincolour\n").wheels[0]
-    assert store.hash_of(again.path) == again.sha256 == first.sha256
+    assert sha256_of(again.path) == again.sha256 == first.sha256
 
 
 def test_every_package_that_cannot_be_had_is_told(wheels, tmp_path):
@@ -114,10 +121,10 @@ def test_c_code_without_a_windows_wheel_is_refused_and_an_optional_c_part_left_o
     with pytest.raises(ServiceError) as raised:
         prepare(tmp_path, "flask\n", "simplejson==3.10.0\nnetifaces==0.11.0\n")
     (fault,) = map(str, raised.value.faults)
-    assert fault.endswith(
+    assert fault.replace(f"{shown(tmp_path)}/", "").endswith(
         "role1/requirements.txt:2: netifaces 0.11.0 cannot be bundled for Windows x64, CPython 3.12: it has no wheel "
         "for it, and building here makes a linux_x86_64 wheel (it has C code). Pin a version that has a win_amd64 "
-        'wheel, add the index that has one, or mark it ; sys_platform != "win32".'
+        'wheel, put a wheel in role1/wheels/, build it on a Windows host, or mark it ; sys_platform != "win32".'
     )
 
 
@@ -165,8 +172,8 @@ def private_index(tmp_path, empty_store, monkeypatch):
 def test_credentials_of_the_index_fetch_too_and_reach_no_lock(private_index, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", f"http://u:p%20w@{private_index}")
     made = prepare(tmp_path, "secret\n")
-    assert made.lock("role0").splitlines()[2].startswith("secret==1.0 --hash=sha256:")
-    assert "127.0.0.1" not in made.lock("role0")
+    assert locks.shipped(made.roles["role0"], "role0").splitlines()[2].startswith("secret==1.0 --hash=sha256:")
+    assert "127.0.0.1" not in locks.shipped(made.roles["role0"], "role0")
 
 
 def test_wrong_credentials_are_named_and_not_shown(private_index, tmp_path, monkeypatch):

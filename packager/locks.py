@@ -1,0 +1,160 @@
+"""The lock of a role for one target: which file each package is, kept beside what asks for it, until it is renewed.
+
+No host, no user and no path of a machine is in it: an index may move, and the lock is for all who share the sources.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown, write_whole
+from packager.pins import Pin
+from packager.requirements import Asked
+from packager.target import PLATFORMS, Target
+
+NAME = re.compile(r".+\.[a-z]\w*-cp3\d+\.lock")
+"""The files that this module writes."""
+_HEADER = re.compile(r"# asked ([0-9a-f]{32})")
+_HASH = r"sha256:([0-9a-f]{64})"
+_ENTRY = re.compile(
+    rf"(?P<name>[\w.-]+)==(?P<version>[\w.!+-]+)(?: --hash={_HASH})?  # (?P<wheel>[\w.!+-]+\.whl)"
+    r"(?:, built from (?P<source>.+?)(?: with (?P<using>[\w.-]+==[\w.!+]+))?)?"
+)
+_SDIST = re.compile(rf"(?P<filename>[^/\\\s]+) {_HASH}")
+_COMMIT = re.compile(r"commit (?P<commit>[0-9a-f]{40,64})(?: in (?P<subdirectory>.+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One package: the wheel that is shipped and its SHA-256, where it comes from, and what built it, if it was."""
+
+    pin: Pin
+    wheel: str
+    sha256: str
+    using: str = ""
+
+    @property
+    def requirement(self) -> str:
+        """`name==version --hash=…`, for pip."""
+        return f"{self.pin.name}=={self.pin.version} --hash=sha256:{self.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What a role gets on the target, by name; `asked` is the fingerprint of what was asked for."""
+
+    target: Target
+    asked: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of each package."""
+        return {entry.pin.name: entry.pin.version for entry in self.entries}
+
+
+def path_of(asked: Asked, target: Target) -> Path:
+    """Where the lock lies: beside the file that asks, `requirements.win_amd64-cp312.lock`."""
+    return asked.path.with_name(f"{asked.path.stem}.{target.platform}-{target.abi}.lock")
+
+
+def load(asked: Asked, target: Target) -> Lock | None:
+    """The lock that is kept; None if there is none. ServiceError if it says what rolepack does not write."""
+    path = path_of(asked, target)
+    if not path.is_file():
+        return None
+    text = path.read_text("utf-8", "replace")
+    header = _HEADER.search(text)
+    faults, entries = [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        match = _ENTRY.fullmatch(line)
+        entry = _entry(match, asked) if match else None
+        if entry is not None:
+            entries.append(entry)
+        else:
+            wrong = "the line is none that rolepack writes"
+            faults.append(Fault(shown(path), wrong, "Restore the file, or delete it and let it be made anew", number))
+    if faults:
+        raise ServiceError(*faults)
+    return Lock(target, header[1] if header else "", tuple(entries))
+
+
+def elsewhere(asked: Asked, target: Target) -> dict[str, str]:
+    """The versions on the target that the role is for, if a lock for it is kept; `target` itself is this machine."""
+    for platform in PLATFORMS:
+        kept = load(asked, replace(target, platform=platform))
+        if kept is not None:
+            return kept.versions
+    return {}
+
+
+def write(asked: Asked, lock: Lock, role: str) -> Path | None:
+    """Keep the lock beside what asks for it; returns its path, or None if it is there already, or says nothing."""
+    path = path_of(asked, lock.target)
+    if asked.is_nothing and not path.exists():
+        return None
+    header = (
+        f"# What role '{role}' gets on {lock.target.label}. rolepack keeps to it until `invoke lock --upgrade`.\n"
+        f"# python {lock.target.python} {lock.target.platform}\n"
+        f"# asked {lock.asked}\n"
+    )
+    text = header + "".join(f"{_line(entry, path.parent)}\n" for entry in lock.entries)
+    if path.is_file() and path.read_text("utf-8", "replace") == text:
+        return None
+    write_whole(path, text)
+    return path
+
+
+def shipped(lock: Lock, role: str) -> str:
+    """The lock as a bundle has it, for pip with --require-hashes."""
+    header = f"# The wheels of role '{role}' for {lock.target.label}, made by rolepack.\n"
+    # ConfigureCloudService reads this line: which Python to install, and whether the one there is right.
+    header += f"# python {lock.target.python} {lock.target.platform}\n"
+    return header + "".join(f"{entry.requirement}\n" for entry in lock.entries)
+
+
+def changes(old: Lock | None, new: Lock) -> Iterator[str]:
+    """What is other than before, in words."""
+    before: Mapping[str, str] = old.versions if old else {}
+    for name, version in new.versions.items():
+        if name not in before:
+            yield f"{name} {version} is new"
+        elif before[name] != version:
+            yield f"{name} {before[name]} -> {version}"
+    yield from (f"{name} {version} is gone" for name, version in before.items() if name not in new.versions)
+
+
+def _line(entry: Entry, folder: Path) -> str:
+    pin = entry.pin
+    if pin.kind == "folder":  # its wheel is another with every edit
+        there = PurePosixPath(Path(os.path.relpath(pin.url, folder)))
+        return f"{pin.name}=={pin.version}  # {entry.wheel}, built from folder {there}"
+    line = f"{entry.requirement}  # {entry.wheel}"
+    if pin.is_wheel:
+        return line
+    inside = f" in {pin.subdirectory}" if pin.subdirectory else ""
+    source = f"commit {pin.commit}{inside}" if pin.kind == "git" else f"{pin.filename} sha256:{pin.sha256}"
+    return f"{line}, built from {source}{f' with {entry.using}' if entry.using else ''}"
+
+
+def _entry(match: re.Match[str], asked: Asked) -> Entry | None:
+    """What a line says; None if that is nothing that a line can say."""
+    name, version, sha256 = match["name"], match["version"], match[3] or ""
+    source = match["source"]
+    if source is None:
+        pin = Pin(name, version, "file", filename=match["wheel"], sha256=sha256)
+    elif source.startswith("folder "):
+        folder = os.path.normpath(asked.path.parent / source.removeprefix("folder "))
+        pin = Pin(name, version, "folder", folder)
+    elif commit := _COMMIT.fullmatch(source):
+        pin = Pin(name, version, "git", commit=commit["commit"], subdirectory=commit["subdirectory"] or "")
+    elif sdist := _SDIST.fullmatch(source):
+        pin = Pin(name, version, "file", filename=sdist["filename"], sha256=sdist[2])
+    else:
+        return None
+    return Entry(pin, match["wheel"], sha256, match["using"] or "")

@@ -1,0 +1,42 @@
+"""What is wanted of the packages of a role, and how its lock is treated."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from packager.requirements import Asked
+from packager.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a role needs, on which target, and the versions that it should have there if it can."""
+
+    asked: Asked
+    target: Target
+    held: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when other packages may be meant."""
+        held = (f"held {name}=={version}" for name, version in sorted(self.held.items()))
+        return self.asked.fingerprint(self.target, *held)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How locks are treated: the packages to renew (None: all of them), no network, and whether wheels are wanted.
+
+    Without `wheels` what has to be built is built, since that may fail, but nothing else is fetched.
+    """
+
+    upgrade: Collection[str] | None = ()
+    offline: bool = False
+    wheels: bool = True
+
+    @property
+    def keeps(self) -> bool:
+        """Whether every lock that answers what is asked stays as it is."""
+        return self.upgrade is not None and not self.upgrade
+
+
+KEEP = Policy()

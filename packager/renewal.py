@@ -1,0 +1,164 @@
+"""The lock of one role, made anew: what is asked for resolved, its files found, what has to be built built."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from cloudservice.errors import Fault, ServiceError
+from packager import build, fetch, resolve, store
+from packager.index import Access
+from packager.locks import Entry, Lock
+from packager.pins import Pin
+from packager.policy import Need, Policy
+from packager.progress import Report
+from packager.resolve import Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What is needed, the lock that was kept of it, and how to go about it.
+
+    `environ` is uv's environment, with what the requirements file says about indexes. With `is_fresh` the kept lock
+    answers what is asked and is to stay: only files of it are missing.
+    """
+
+    need: Need
+    kept: Lock | None
+    is_fresh: bool
+    environ: Mapping[str, str]
+    policy: Policy
+    report: Report
+
+    @property
+    def has_to_resolve(self) -> bool:
+        """Whether uv is asked: for versions, or for where the files of a fresh lock are."""
+        return not self.is_fresh or not all(map(self._is_here, self._kept.values()))
+
+    def pins(self) -> tuple[Pin, ...]:
+        """What the role gets, with addresses where something is missing; ServiceError if that cannot be had."""
+        if not self.has_to_resolve:
+            return tuple(entry.pin for entry in self._kept.values())
+        found = self._resolve()
+        if not self.is_fresh:
+            return found
+        there = {pin.name: pin for pin in found}
+        faults = [self._gone(entry) for name, entry in self._kept.items() if not self._is_same(entry, there.get(name))]
+        if faults:
+            raise ServiceError(*faults)
+        return tuple(replace(entry.pin, url=there[name].url) for name, entry in self._kept.items())
+
+    def wants(self, pin: Pin) -> bool:
+        """Whether the file of a pin is needed: a wheel as such, or what a wheel has still to be built from."""
+        if pin.kind != "file":
+            return False
+        return self.policy.wheels if pin.is_wheel else self._built(pin) is None
+
+    def lock(self, pins: Iterable[Pin], access: Access) -> tuple[Lock, list[str]]:
+        """The lock of what was resolved, its wheels in the store, and what is to be said of it.
+
+        What the target cannot run and cannot be built for it is taken in an older version that has a wheel, if there is
+        one; ServiceError otherwise.
+        """
+        entries, refused = self._entries(pins)
+        if refused:
+            entries = self._older(refused, access)
+        lock = Lock(self.need.target, self.need.fingerprint, tuple(entries))
+        instead = [
+            f"{pin.name} {lock.versions[pin.name]} instead of {pin.version}, which has no wheel for it"
+            for pin in refused
+            if pin.name in lock.versions
+        ]
+        return lock, [*instead, *filter(None, map(self._remark, entries))]
+
+    @property
+    def _kept(self) -> dict[str, Entry]:
+        """What the kept lock says, by package."""
+        return {entry.pin.name: entry for entry in self.kept.entries} if self.kept else {}
+
+    def _resolve(self, unbuilt: frozenset[str] = frozenset()) -> tuple[Pin, ...]:
+        """Ask uv, held to the versions of the need if these exist, and near to those of the lock that was kept."""
+        renewed = self._kept.keys() if self.policy.upgrade is None else {*self.policy.upgrade, *unbuilt}
+        near = {name: entry for name, entry in self._kept.items() if name not in renewed}
+        versions = {**self.need.held, **{name: entry.pin.version for name, entry in near.items()}}
+        files = {name: entry.pin.sha256 for name, entry in near.items() if entry.pin.sha256}
+        wishes = Wishes(self.need.held, versions, files, unbuilt)
+        try:
+            return resolve.resolve(self.need.asked, self.need.target, self.environ, wishes)
+        except ServiceError:
+            if not self.need.held:
+                raise
+        # A version of the target may not exist for this machine.
+        return resolve.resolve(self.need.asked, self.need.target, self.environ, replace(wishes, constraints={}))
+
+    def _is_here(self, entry: Entry) -> bool:
+        """Whether the store, or a folder, has all that the package needs."""
+        if entry.pin.kind == "folder" or self._built(entry.pin) is not None:
+            return True
+        return entry.pin.kind == "file" and (
+            (entry.pin.is_wheel and not self.policy.wheels) or store.has(entry.pin.sha256, entry.pin.filename)
+        )
+
+    def _is_same(self, entry: Entry, found: Pin | None) -> bool:
+        """Whether what was found now is what the lock names, as far as that is needed."""
+        if self._is_here(entry):
+            return found is not None
+        return found is not None and found.kind == entry.pin.kind and found.sha256 == entry.pin.sha256
+
+    def _gone(self, entry: Entry) -> Fault:
+        pin = entry.pin
+        wrong = f"the lock names {pin.filename or pin.name} with the SHA-256 {pin.sha256}, and it is nowhere to be had"
+        remedy = f"Put it into {self.need.asked.shelf_shown}, or run `invoke lock --upgrade {pin.name}`"
+        return self.need.asked.fault(pin.name, wrong, remedy)
+
+    def _entries(self, pins: Iterable[Pin]) -> tuple[list[Entry], dict[Pin, build.RefusedError]]:
+        """The packages with their wheels, and those of which the target can have none."""
+        entries: list[Entry] = []
+        refused: dict[Pin, build.RefusedError] = {}
+        for pin in pins:
+            try:
+                entries.append(self._entry(pin))
+            except build.RefusedError as error:
+                refused[pin] = error
+        return entries, refused
+
+    def _older(self, refused: Mapping[Pin, build.RefusedError], access: Access) -> list[Entry]:
+        """The packages with wheels alone in place of what was refused."""
+        first = ServiceError(*(fault for error in refused.values() for fault in error.faults))
+        if self.is_fresh or any(pin.kind != "file" for pin in refused):
+            raise first
+        try:
+            older = self._resolve(frozenset(pin.name for pin in refused))
+            fetch.fetch(filter(self.wants, older), access, self.report)
+        except ServiceError:
+            raise first from None
+        entries, still = self._entries(older)
+        if still:
+            raise first
+        return entries
+
+    def _entry(self, pin: Pin) -> Entry:
+        if pin.is_wheel:
+            return Entry(pin, pin.filename, pin.sha256)
+        built = self._built(pin)
+        if built is None:
+            self.report(f"Building {pin.name} {pin.version}".strip(), 0, 0)
+            before = self._kept.get(pin.name)
+            using = before.using if before else ""
+            built = build.build(pin, self.need.asked, self.need.target, self.environ, using)
+        return Entry(replace(pin, version=built.version), built.filename, built.sha256, built.using)
+
+    def _built(self, pin: Pin) -> build.Built | None:
+        """The wheel of what has to be built, if the store has it: before any other, the one of the fresh lock."""
+        if pin.is_wheel:
+            return None
+        entry = self._kept.get(pin.name) if self.is_fresh else None
+        if entry is not None and entry.sha256 and store.has(entry.sha256, entry.wheel):
+            return build.Built(entry.wheel, entry.sha256, entry.using)
+        return build.recall(pin, self.need.target)
+
+    def _remark(self, entry: Entry) -> str | None:
+        """What is to be said of a wheel that was built again and is not the same."""
+        before = self._kept.get(entry.pin.name) if self.is_fresh else None
+        if before is None or not before.sha256 or before.sha256 == entry.sha256:
+            return None
+        shelf = self.need.asked.shelf_shown
+        return f"{entry.wheel} was built again, and not to the same bytes as before; put one into {shelf} to keep it"

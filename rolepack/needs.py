@@ -1,0 +1,104 @@
+"""What the roles of a service need, as the options of a command, the role's own files and invoke.yaml say."""
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rolepack.command import counted, say
+
+if TYPE_CHECKING:
+    from cloudservice.service import Role, Service
+    from packager.policy import Need
+    from packager.wheelhouse import Wheelhouse
+
+TARGET = (
+    "Platform that the wheels must fit: win_amd64, win_arm64, manylinux_2_28_x86_64, manylinux_2_28_aarch64, host. "
+    "Default: win_amd64."
+)
+PYTHON = (
+    "CPython that the wheels must fit, 3.12 or 3.12.10. Default: what runtime.txt or .python-version says, or 3.12."
+)
+OFFLINE = "Use no network: the store has to have what the locks name."
+
+
+def of_roles(
+    root: Path, loaded: "Service", roles: Iterable["Role"], platform: str, python: str | None
+) -> dict[str, "Need"]:
+    """The need of each role that has any, by the role's name; ServiceError with what is wrong in all of them."""
+    from cloudservice.errors import Fault, ServiceError
+    from rolepack import options
+
+    chosen = options.load(root)
+    needs, faults = {}, list[Fault]()
+    for role in roles:
+        try:
+            need = _of_role(role, loaded, platform, python, chosen.requirements_of(role.name))
+        except ServiceError as error:
+            faults += error.faults
+            continue
+        if need is not None:
+            needs[role.name] = need
+    if faults:
+        raise ServiceError(*dict.fromkeys(faults))
+    return needs
+
+
+def of_service(root: Path, platform: str, python: str | None) -> dict[str, "Need"]:
+    """The needs of all roles that can be packaged."""
+    from cloudservice import folder, sources
+
+    loaded = folder.load(root, folder.usual_configuration(root, "Cloud"))
+    able = [role for role in loaded.roles if sources.why_not_packaged(role, loaded.sources[role.name]) is None]
+    return of_roles(root, loaded, able, platform, python)
+
+
+def of_run(root: Path, loaded: "Service", role: "Role") -> "Need":
+    """The need of a role that is to run here: that of the target of the lock beside its requirements."""
+    from packager import locks, requirements, version
+    from packager.policy import Need
+    from packager.target import PLATFORMS, parse
+    from rolepack import options
+
+    source = loaded.sources[role.name]
+    python = version.of_role(source.folder) or version.DEFAULT
+    named = options.load(root).requirements_of(role.name)
+    possible = [parse(platform, python) for platform in PLATFORMS]
+    asked = (requirements.of(role, source, target, named) for target in possible)
+    empty = requirements.Asked(source.folder / requirements.FILE)
+    needs = [Need(one or empty, target) for one, target in zip(asked, possible, strict=True)]
+    return next((need for need in needs if locks.path_of(need.asked, need.target).is_file()), needs[0])
+
+
+def _of_role(role: "Role", loaded: "Service", platform: str, python: str | None, named: str | None) -> "Need | None":
+    from packager import locks, requirements, version
+    from packager.policy import Need
+    from packager.target import parse
+
+    source = loaded.sources[role.name]
+    usual = f"{sys.version_info.major}.{sys.version_info.minor}" if platform == "host" else version.DEFAULT
+    target = parse(platform, python or version.of_role(source.folder) or usual)
+    asked = requirements.of(role, source, target, named)
+    if asked is None:
+        return None
+    held = locks.elsewhere(asked, target) if target.interpreter else {}
+    return Need(asked, target, held)
+
+
+def keep(needs: dict[str, "Need"], house: "Wheelhouse", tell: Callable[[str], None] = say) -> dict[str, list[str]]:
+    """Write the locks that are not there as they are now, and tell; what changed in those that were there, by role."""
+    from cloudservice.files import shown
+    from packager import locks
+
+    told: dict[str, list[str]] = {}
+    for role, lock in house.roles.items():
+        asked = needs[role].asked
+        before = locks.load(asked, lock.target)
+        path = locks.write(asked, lock, role)
+        if path is None:
+            continue
+        changed = list(locks.changes(before, lock)) if before else []
+        what = f": {', '.join(changed)}" if changed else ""
+        told[role] = changed
+        tell(f"Wrote {shown(path)} with {counted(lock.entries, 'package')}{what}.")
+    return told
