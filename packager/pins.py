@@ -96,7 +96,9 @@ def _with_hashes_asked(asked: Asked, pylock: dict[str, Any], files: Mapping[str,
     """A pylock without the files whose hash is not among those that the lines ask for; uv does not look at these."""
     for package in pylock.get("packages", ()):
         name = package["name"]
-        allowed = {f"sha256:{files[name]}"} if name in files else _allowed(asked, name)
+        allowed = _allowed(asked, name)
+        if name in files and (not allowed or f"sha256:{files[name]}" in allowed):
+            allowed = frozenset((f"sha256:{files[name]}",))
         if not allowed:
             continue
         wheels = [wheel for wheel in package.get("wheels", ()) if _has(wheel, allowed)]

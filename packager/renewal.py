@@ -31,20 +31,19 @@ class Renewal:
     @property
     def has_to_resolve(self) -> bool:
         """Whether uv is asked: for versions, or for where the files of a fresh lock are."""
-        return not self.is_fresh or not all(map(self._is_here, self._kept.values()))
+        return not self.is_fresh or bool(self._missing)
 
     def pins(self) -> tuple[Pin, ...]:
         """What the role gets, with addresses where something is missing; ServiceError if that cannot be had."""
-        if not self.has_to_resolve:
-            return tuple(entry.pin for entry in self._kept.values())
-        found = self._resolve()
         if not self.is_fresh:
-            return found
-        there = {pin.name: pin for pin in found}
-        faults = [self._gone(entry) for name, entry in self._kept.items() if not self._is_same(entry, there.get(name))]
-        if faults:
-            raise ServiceError(*faults)
-        return tuple(replace(entry.pin, url=there[name].url) for name, entry in self._kept.items())
+            return self._resolve()
+        missing = self._missing
+        there = {pin.name: pin for pin in self._located(missing)} if missing else {}
+        gone = [entry for name, entry in missing.items() if not _is_same(entry.pin, there.get(name))]
+        if gone:
+            raise ServiceError(*map(self._gone, gone))
+        urls = {name: there[name].url for name in missing}
+        return tuple(replace(entry.pin, url=urls.get(name, entry.pin.url)) for name, entry in self._kept.items())
 
     def wants(self, pin: Pin) -> bool:
         """Whether the file of a pin is needed: a wheel as such, or what a wheel has still to be built from."""
@@ -89,6 +88,21 @@ class Renewal:
         # A version of the target may not exist for this machine.
         return resolve.resolve(self.need.asked, self.need.target, self.environ, replace(wishes, constraints={}))
 
+    @property
+    def _missing(self) -> dict[str, Entry]:
+        """What the kept lock names and the store lacks, by package."""
+        return {name: entry for name, entry in self._kept.items() if not self._is_here(entry)}
+
+    def _located(self, missing: Mapping[str, Entry]) -> tuple[Pin, ...]:
+        """Where the files of the fresh lock are, whatever the index says of their needs by now."""
+        if self.need.asked.locked is not None:
+            return self._resolve()
+        pins = [entry.pin for entry in missing.values()]
+        try:
+            return resolve.locate(self.need.asked, pins, self.need.target, self.environ)
+        except ServiceError:  # one may be at an address that only another package names
+            return self._resolve()
+
     def _is_here(self, entry: Entry) -> bool:
         """Whether the store, or a folder, has all that the package needs."""
         if entry.pin.kind == "folder" or self._built(entry.pin) is not None:
@@ -96,12 +110,6 @@ class Renewal:
         return entry.pin.kind == "file" and (
             (entry.pin.is_wheel and not self.policy.wheels) or store.has(entry.pin.sha256, entry.pin.filename)
         )
-
-    def _is_same(self, entry: Entry, found: Pin | None) -> bool:
-        """Whether what was found now is what the lock names, as far as that is needed."""
-        if self._is_here(entry):
-            return found is not None
-        return found is not None and found.kind == entry.pin.kind and found.sha256 == entry.pin.sha256
 
     def _gone(self, entry: Entry) -> Fault:
         pin = entry.pin
@@ -162,3 +170,8 @@ class Renewal:
             return None
         shelf = self.need.asked.shelf_shown
         return f"{entry.wheel} was built again, and not to the same bytes as before; put one into {shelf} to keep it"
+
+
+def _is_same(wanted: Pin, found: Pin | None) -> bool:
+    """Whether what was found is what a lock names."""
+    return found is not None and found.kind == wanted.kind and found.sha256 == wanted.sha256

@@ -34,7 +34,7 @@ _INCLUDES = {"requirement", "constraint"}
 _OF_INDEXES = {"index-url", "pypi-url", "extra-index-url", "trusted-host"}
 _OPTIONS = {*_OF_INDEXES, "find-links", "no-index", "no-binary", "only-binary", "pre", "require-hashes"}
 _WITHOUT_EFFECT = {"prefer-binary", "use-feature"}
-_OPTION = re.compile(r"(-[a-z]|--[a-z-]+)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
+_OPTION = re.compile(r"(-[rcefi]|--[a-z-]+(?=[=\s]|$))\s*=?\s*(.*)", re.DOTALL)
 _COMMENT = re.compile(r"(?:^|\s+)#.*$")
 _HASH = re.compile(r"\s--hash[=\s]\s*(\w+:[0-9a-fA-F]+)")
 _FOR_BUILDS = re.compile(r"\s(--(?:global-option|install-option|build-option|config-settings?))\b")
@@ -70,6 +70,12 @@ class Line:
         except InvalidRequirement:
             egg = re.search(r"#(?:.*&)?egg=([\w.-]+)", self.requirement)
             return canonical(egg[1]) if egg else ""
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it says where a package lies, and not only what it is called."""
+        text = self.requirement
+        return " @ " in text or _ELSEWHERE.match(text) is not None or text.endswith(_ARCHIVES) or "/" in text
 
     @property
     def hashes(self) -> frozenset[str]:
@@ -268,7 +274,7 @@ def _faults(line: Line) -> Iterator[Fault]:
         yield Fault(line.where, wrong, f"Remove it, or put a wheel that was built with it into {SHELF}/")
         return
     text = line.requirement
-    if _ELSEWHERE.match(text) or text.endswith(_ARCHIVES) or "/" in text.partition("@")[0]:
+    if line.is_address and "@" not in text.partition("/")[0]:
         return
     try:
         Requirement(line.expanded().partition(" --")[0])

@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import uv
 from cloudservice.errors import ServiceError
 from packager import pins, refusal
 from packager.pins import Pin
-from packager.requirements import Asked
+from packager.requirements import Asked, Line
 from packager.target import Target
 from packager.tools import ToolError, run
 
@@ -48,6 +48,16 @@ def resolve(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wi
         alone = replace(asked, lines=(), locked=None, added=apart)
         found += pins.select(alone, *_compiled(alone, target, environ, wishes, "--no-deps"), target, wishes.files)
     return tuple(sorted(found, key=lambda pin: pin.name))
+
+
+def locate(asked: Asked, wanted: Collection[Pin], target: Target, environ: Mapping[str, str]) -> tuple[Pin, ...]:
+    """Where the packages of a lock are to be had: those versions and files, and not what they need."""
+    addresses = tuple(line for line in asked.lines if line.is_address)
+    found_there = {line.name for line in addresses}
+    lines = (Line(asked.path, 0, f"{pin.name}=={pin.version}") for pin in wanted if pin.name not in found_there)
+    alone = replace(asked, lines=(*addresses, *lines), constraints=(), added=())
+    files = {pin.name: pin.sha256 for pin in wanted if pin.sha256}
+    return tuple(pins.select(alone, *_compiled(alone, target, environ, FREE, "--no-deps"), target, files))
 
 
 def needed_by(asked: Asked, package: str, target: Target, environ: Mapping[str, str]) -> str | None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -162,6 +163,59 @@ def make_wheel(
         for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
             archive.writestr(path, text)
     return wheel
+
+
+_BACKEND = """
+import base64, hashlib, os, zipfile
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    tag = {tag!r} if not os.environ.get("CC", "").endswith("false") else {without_compiler!r}
+    if tag is None:
+        raise SystemExit("no compiler")
+    info, name = "{name}-{version}.dist-info", "{name}-{version}-" + tag + ".whl"
+    files = {{
+        "{name}.py": open("{name}.py").read(),
+        info + "/METADATA": open("PKG-INFO").read(),
+        info + "/WHEEL": "Wheel-Version: 1.0\\nGenerator: tiny 1.0\\nRoot-Is-Purelib: true\\nTag: " + tag + "\\n",
+    }}
+    digest = lambda text: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+    record = "".join(f"{{path}},sha256={{digest(text)}},{{len(text.encode())}}\\n" for path, text in files.items())
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as archive:
+        for path, text in {{**files, info + "/RECORD": record + info + "/RECORD,,\\n"}}.items():
+            archive.writestr(zipfile.ZipInfo(path), text)
+    return name
+"""
+
+
+def make_project(folder: Path, name: str, version: str, tag: str = "py3-none-any", **more: Any) -> Path:
+    """A project in a folder, with a build backend of its own that needs no index.
+
+    `without_compiler` is the tag of the wheel where there is no compiler (None: the build fails), `requires` what it
+    needs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = "".join(f"Requires-Dist: {one}\n" for one in more.get("requires", ()))
+    metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
+    (folder / "PKG-INFO").write_text(metadata + needed)
+    (folder / f"{name}.py").write_text(f"VERSION = {version!r}\n")
+    requires = json.dumps(list(more.get("requires", ())))
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "tiny"\nbackend-path = ["."]\n'
+        f'[project]\nname = "{name}"\nversion = "{version}"\ndependencies = {requires}\n'
+    )
+    values = {"name": name, "version": version, "tag": tag, "without_compiler": more.get("without_compiler", tag)}
+    (folder / "tiny.py").write_text(_BACKEND.format(**values))
+    return folder
+
+
+def make_sdist(folder: Path, name: str, version: str, tag: str = "py3-none-any", **more: Any) -> Path:
+    """The source distribution of such a project."""
+    project = make_project(folder / f"{name}-{version}", name, version, tag, **more)
+    sdist = folder / f"{name}-{version}.tar.gz"
+    with tarfile.open(sdist, "w:gz") as archive:
+        archive.add(project, project.name)
+    shutil.rmtree(project)
+    return sdist
 
 
 def _digest(text: str) -> str:
