@@ -13,7 +13,7 @@ from pathlib import Path
 from interleaved import compare
 from lxml import etree
 
-from cloudservice import configuration, definition, folder
+from cloudservice import configuration, definition, folder, location
 from cloudservice.schema import FOLDER
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ def large(place: Path) -> Path:
         (place / "roles" / f"role{number}").mkdir(parents=True)
         (place / "roles" / f"role{number}" / "worker.py").touch()
     head = f'<ServiceDefinition name="large" xmlns="{definition.NAMESPACE}">\n'
-    (place / folder.DEFINITION).write_text(f"{head}{''.join(roles)}</ServiceDefinition>")
+    (place / location.DEFINITION).write_text(f"{head}{''.join(roles)}</ServiceDefinition>")
     head = f'<ServiceConfiguration serviceName="large" osFamily="7" xmlns="{configuration.NAMESPACE}">\n'
     (place / "ServiceConfiguration.Local.cscfg").write_text(f"{head}{''.join(configured)}</ServiceConfiguration>")
     return place
@@ -56,12 +56,12 @@ def bare(place: Path) -> None:
 
 def read(place: Path) -> None:
     """Into values, without the rules that join files and look at the disk."""
-    definition.load(place / folder.DEFINITION)
+    definition.load(place / location.DEFINITION)
     configuration.load(place / "ServiceConfiguration.Local.cscfg")
 
 
 SCHEMAS = [
-    (etree.XMLSchema(etree.parse(FOLDER / "ServiceDefinition.xsd")), folder.DEFINITION),
+    (etree.XMLSchema(etree.parse(FOLDER / "ServiceDefinition.xsd")), location.DEFINITION),
     (etree.XMLSchema(etree.parse(FOLDER / "ServiceConfiguration.xsd")), "ServiceConfiguration.Local.cscfg"),
 ]
 
@@ -70,7 +70,7 @@ ONCE = """
 import sys, time
 from pathlib import Path
 from lxml import etree
-from cloudservice import folder, schema
+from cloudservice import folder, schema, location
 place = Path(sys.argv[1])
 def bare():
     for root, name in (("ServiceDefinition", ".csdef"), ("ServiceConfiguration", ".Local.cscfg")):

@@ -15,6 +15,7 @@ from cloudservice import (
     document,
     edit,
     folder,
+    location,
     modules,
 )
 from cloudservice.configuration import Configuration
@@ -76,7 +77,7 @@ class Plan:
 
 def read(root: Path) -> Texts:
     """The files of the service in a folder."""
-    path, configurations = folder.definition_file(root), folder.configurations(root)
+    path, configurations = location.definition_file(root), folder.configurations(root)
     return Texts(path, configurations, {one: document.read(one) for one in (path, *configurations.values())})
 
 
@@ -175,7 +176,7 @@ def plan_values(root: Path, role: str, instances: int | None, settings: Mapping[
     A setting that no configuration has yet goes to all. ServiceError, and no plan, if the role or a setting is not
     there or if a file would break a rule that it keeps now.
     """
-    defined = definition.load(folder.definition_file(root))
+    defined = definition.load(location.definition_file(root))
     known = defined.role(role)
     _check_settings(known, settings)
     paths = folder.configurations(root) if only is None else {only: folder.configuration_file(root, only)}
@@ -250,7 +251,7 @@ def plan_removal(root: Path, role: str) -> Plan:
 
     What names it still is in `left`.
     """
-    path = folder.definition_file(root)
+    path = location.definition_file(root)
     defined = definition.load(path)
     known = defined.role(role)
     before = {one: configuration.load(one) for one in folder.configurations(root).values()}

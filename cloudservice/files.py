@@ -2,7 +2,6 @@
 
 import contextlib
 import glob
-import hashlib
 import os
 import shutil
 import tempfile
@@ -83,6 +82,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal; the file is never read whole."""
+    import hashlib  # which loads OpenSSL, and most commands need none
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

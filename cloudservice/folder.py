@@ -12,6 +12,7 @@ from cloudservice import (
     configuration_rules,
     definition,
     definition_rules,
+    location,
     retirement,
     source_rules,
     sources,
@@ -23,7 +24,6 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.service import Role, Service, Source
 
-DEFINITION = "ServiceDefinition.csdef"
 UNNAMED = "Default"
 """The configuration of a ServiceConfiguration.cscfg, which the first SDKs knew alone."""
 _CONFIGURATION = re.compile(r"ServiceConfiguration(?:\.(.+))?\.cscfg", re.IGNORECASE)
@@ -45,21 +45,6 @@ class Examination:
     def warnings(self) -> tuple[Fault, ...]:
         """The faults that do not."""
         return tuple(fault for fault in self.faults if fault.level == "warning")
-
-
-def find(start: Path) -> Path:
-    """The nearest folder from `start` upwards that holds a service definition."""
-    for folder in (start.resolve(), *start.resolve().parents):
-        if definition_file(folder).is_file():
-            return folder
-    remedy = "Change into a service's folder, give --service DIR, or make one with `rolepack new-service NAME`"
-    wrong = f"there is no {DEFINITION} here or in a folder above"
-    raise ServiceError(Fault(shown(start), wrong, remedy, rule="unreadable"))
-
-
-def definition_file(folder: Path) -> Path:
-    """The definition of the service in `folder`, in whatever case its name is written."""
-    return spelling.find(folder, DEFINITION)
 
 
 def role_folder(folder: Path, role: str) -> Path:
@@ -178,7 +163,7 @@ def _read_definition(
     """The definition and the sources of its roles, as far as they can be read; their faults go to `faults`."""
     found: Mapping[str, Source] = {}
     try:
-        defined = definition.load(definition_file(folder))
+        defined = definition.load(location.definition_file(folder))
     except ServiceError as error:
         faults += error.faults
         return None, found

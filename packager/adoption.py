@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudservice import definition, folder, source_rules, sources
+from cloudservice import definition, folder, location, source_rules, sources
 from cloudservice.definition import Definition
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
@@ -40,11 +40,11 @@ def find(start: Path) -> Path:
     place = start.parent if start.is_file() else start
     if not place.is_dir():
         raise ServiceError(Fault(shown(start), "there is no such folder", "Name the folder of a solution or a service"))
-    if folder.definition_file(place).is_file():
+    if location.definition_file(place).is_file():
         return place
-    found = [below for below in _below(place, _DEEP) if folder.definition_file(below).is_file()]
+    found = [below for below in _below(place, _DEEP) if location.definition_file(below).is_file()]
     if not found:
-        wrong = f"there is no {folder.DEFINITION} in it or below it"
+        wrong = f"there is no {location.DEFINITION} in it or below it"
         raise ServiceError(Fault(shown(start), wrong, "Name the folder of a solution or a service"))
     if len(found) > 1:
         there = ", ".join(map(shown, found))
@@ -54,7 +54,7 @@ def find(start: Path) -> Path:
 
 def look(root: Path, templates: Templates) -> Adoption:
     """Read the service in `root`; nothing is written."""
-    defined = definition.load(folder.definition_file(root))
+    defined = definition.load(location.definition_file(root))
     if defined.document.faults:
         raise ServiceError(*defined.document.faults)
     found = sources.find(root, defined.roles)

@@ -7,7 +7,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from cloudservice import changes, definition, definition_rules, folder, modules, names, source_rules, spelling
+from cloudservice import changes, definition, definition_rules, folder, location, modules, names, source_rules, spelling
 from cloudservice.changes import Addition, Plan, Texts
 from cloudservice.definition import Definition
 from cloudservice.errors import Fault, ServiceError
@@ -77,7 +77,7 @@ def plan_service(root: Path, name: str, roles: Sequence[NewRole], templates: Tem
     """A new service in folder `root`, with some roles. ServiceError, with all faults, if that cannot be."""
     faults = [] if names.is_name(name) else [_not_a_name("NAME", "the service", name)]
     faults += [fault for role in roles for fault in faults_of(role, f"--{role.kind}")]
-    if folder.definition_file(root).is_file():
+    if location.definition_file(root).is_file():
         wrong = "there is a service in it already"
         faults.append(Fault(shown(root), wrong, "Choose another folder, or add roles to it with new-role"))
     if faults:
@@ -85,7 +85,7 @@ def plan_service(root: Path, name: str, roles: Sequence[NewRole], templates: Tem
     files = {root / file.path: file.content for file in templates.render(["service"], {"name": name, "roles": roles})}
     named = {folder.configuration_name(path.name): path for path in files}
     configurations = {each: path for each, path in named.items() if each is not None}
-    path = root / folder.DEFINITION
+    path = root / location.DEFINITION
     texts = Texts(path, configurations, {one: files[one] for one in (path, *configurations.values())})
     for role in roles:
         made = _plan_role(root, role, texts, templates)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 from xml.etree import ElementTree
 
-from cloudservice import folder, rolemodel, sources
+from cloudservice import folder, location, rolemodel, sources
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole
 from cloudservice.project import Listing
@@ -63,8 +63,8 @@ def plan(root: Path, service: Service, wheelhouse: Wheelhouse, python: Path | No
 
     `python` is a Python package for hosts that have none, which each role in Python gets.
     """
-    definition = folder.definition_file(root).read_bytes()
-    first = _part(definition, f"ServiceDefinition/{folder.DEFINITION}")
+    definition = location.definition_file(root).read_bytes()
+    first = _part(definition, f"ServiceDefinition/{location.DEFINITION}")
     parts = {first.name: first}
     layouts: dict[str, dict[str, str]] = {}
     faults: list[Fault] = []

@@ -57,13 +57,25 @@ def _faults(folder: Path, name: PurePosixPath, path: Path) -> Iterator[Fault]:
 
 def walk(folder: Path) -> Iterator[Path]:
     """Every file and link below a folder, without version control, caches and virtual environments; in no order."""
+    for parent, names in _visited(folder):
+        for name in names:
+            if not name.endswith((".pyc", ".pyo")):
+                yield parent / name
+
+
+def everything(folder: Path) -> Iterator[Path]:
+    """What `walk` finds and the folders that it looks into: when none of them has changed, it would find the same."""
+    for parent, names in _visited(folder):
+        yield parent
+        yield from (parent / name for name in names)
+
+
+def _visited(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     for parent, folders, names in os.walk(folder, followlinks=False):
         here = Path(parent)
         folders[:] = [name for name in folders if name not in _LEFT_OUT and not _is_environment(here / name)]
         links = [name for name in folders if (here / name).is_symlink()]
-        for name in [*names, *links]:
-            if name not in _LEFT_OUT and not name.endswith((".pyc", ".pyo")):
-                yield here / name
+        yield here, [name for name in (*names, *links) if name not in _LEFT_OUT]
 
 
 def _is_environment(folder: Path) -> bool:

@@ -110,7 +110,7 @@ class Asked:
 
     `path` is the file that asks, which need not exist; relative paths count from its folder. `locked` is a file that
     names every version already, instead of lines. `added` are packages that no file asks for. `shelf` are the wheels of
-    the user's own, which win over the same version from elsewhere.
+    the user's own, which win over the same version from elsewhere. `included` are the files that `path` names.
     """
 
     path: Path
@@ -120,6 +120,15 @@ class Asked:
     locked: Path | None = None
     added: tuple[str, ...] = ()
     shelf: tuple[Path, ...] = ()
+    included: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that it was read from, and the projects nearby that it names."""
+        beside = [self.path.with_name(_PROJECT)] if self.locked is not None else []
+        local = (line.local(self.path.parent) for line in self.lines)
+        found = [self.path, *beside, *self.included, *self.shelf, *filter(None, local)]
+        return [path for path in dict.fromkeys(found) if path.exists()]
 
     @property
     def is_nothing(self) -> bool:
@@ -204,7 +213,8 @@ def read(path: Path, added: tuple[str, ...] = ()) -> Asked:
     if reading.faults:
         raise ServiceError(*reading.faults)
     lines, constraints, options = map(tuple, (reading.lines, reading.constraints, reading.options))
-    return Asked(path, lines, constraints, options, added=added, shelf=shelf)
+    included = tuple(file for file, _ in reading.seen)
+    return Asked(path, lines, constraints, options, added=added, shelf=shelf, included=included)
 
 
 def _usual(folder: Path) -> Path:

@@ -70,11 +70,11 @@ def remove_role(_context: Context, name: str, service: str | None = None) -> Non
 
     Example: invoke remove-role orders
     """
-    from cloudservice import changes, definition, folder, project, sources
+    from cloudservice import changes, definition, location, project, sources
     from cloudservice.files import shown
 
     root = service_folder(service)
-    roles = definition.load(folder.definition_file(root)).roles
+    roles = definition.load(location.definition_file(root)).roles
     places = sources.find(root, roles)
     plan = changes.plan_removal(root, name)
     changes.write(plan)

@@ -65,14 +65,14 @@ def _show_help(function_name: str) -> None:
 
 def service_folder(given: str | None) -> Path:
     """The folder of `--service`, or the nearest one upwards that holds a definition."""
-    from cloudservice import folder
+    from cloudservice import location
     from cloudservice.errors import Fault, ServiceError
 
     if given is None:
-        return folder.find(Path.cwd())
+        return location.find(Path.cwd())
     place = Path(given).resolve()
-    if not folder.definition_file(place).is_file():
-        wrong = f"there is no {folder.DEFINITION} in it"
+    if not location.definition_file(place).is_file():
+        wrong = f"there is no {location.DEFINITION} in it"
         remedy = "Name a service's folder, or make one with `rolepack new-service NAME`"
         raise ServiceError(Fault(given, wrong, remedy, rule="unreadable"))
     return place

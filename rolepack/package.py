@@ -1,8 +1,9 @@
 """invoke package: one deployable file."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
@@ -21,6 +22,8 @@ from rolepack.command import (
 )
 
 if TYPE_CHECKING:
+    from cloudservice.service import Service
+    from packager.policy import Need
     from packager.wheelhouse import Wheelhouse
 
 
@@ -51,62 +54,147 @@ def package(
 
     Example: invoke package --configuration Cloud --python 3.12
     """
-    from cloudservice import folder
-    from cloudservice.files import sha256_of, shown, write_whole
-    from packager import bundle, interpreter, scripts, wheelhouse
+    from packager import memo
+
+    root = service_folder(service)
+    key = memo.key("package", configuration, target, python, with_python, output)
+    told = memo.recall(root, key)
+    if told is not None and not json:
+        say("Nothing has changed since the last packaging.")
+    if told is None:
+        wanted = _Wanted(root, configuration, target, python, offline, with_python, output)
+        began = memo.begin(root)
+        told, files = _make(wanted, quiet=json)
+        memo.remember(root, key, began, files, told)
+    if json:
+        say_json(told["json"])
+        return
+    for line in told["lines"]:
+        say(line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The service's folder and the options of the command."""
+
+    root: Path
+    configuration: str | None
+    target: str
+    python: str | None
+    offline: bool
+    with_python: str | None
+    output: str | None
+
+
+def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], list[Path]]:
+    """Package; what is to be told of it, for people and for programs, and the files that it was made from."""
+    from cloudservice import folder, sources
+    from cloudservice.files import write_whole
+    from packager import bundle, interpreter, wheelhouse
     from packager.policy import Policy
     from rolepack import progress
 
-    root = service_folder(service)
-    configuration = configuration or folder.usual_configuration(root, "Cloud")
+    root = wanted.root
+    configuration = wanted.configuration or folder.usual_configuration(root, "Cloud")
     loaded = folder.load(root, configuration)
-    path = Path(output) if output else root / "dist" / f"{loaded.name}.cspkg"
-    left_out = bundle.left_out(loaded)
-    roles = [role for role in loaded.roles if role.name not in left_out]
-    asked = needs.of_roles(root, loaded, roles, target, python)
-    brought = Path(with_python) if with_python else None
+    path = Path(wanted.output) if wanted.output else root / "dist" / f"{loaded.name}.cspkg"
+    roles = [role for role in loaded.roles if sources.why_not_packaged(role, loaded.sources[role.name]) is None]
+    asked = needs.of_roles(root, loaded, roles, wanted.target, wanted.python)
+    brought = Path(wanted.with_python) if wanted.with_python else None
     if brought is not None:
         for fitting in {need.target.label: need.target for need in asked.values()}.values():
             interpreter.check(brought, fitting)
-    with progress.shown(quiet=json) as report:
-        wheels = wheelhouse.prepare(asked, report, Policy(offline=offline))
-        needs.keep(asked, wheels, silent if json else say)
+    with progress.shown(quiet) as report:
+        wheels = wheelhouse.prepare(asked, report, Policy(offline=wanted.offline))
+        needs.keep(asked, wheels, silent if quiet else say)
         planned = bundle.plan(root, loaded, wheels, brought)
         bundle.write(path, planned, report)
     beside = path.parent / folder.configuration_file(root, configuration).name
     write_whole(beside, folder.configuration_file(root, configuration).read_bytes())
-    if json:
-        told: dict[str, object] = {
-            "service": loaded.name,
-            "package": str(path.resolve()),
-            "configuration": str(beside.resolve()),
-        }
-        told |= {"size": path.stat().st_size, "sha256": sha256_of(path), "left_out": left_out}
-        say_json({**told, **_wheels(wheels, [role.name for role in roles])})
-        return
-    for name, reason in left_out.items():
-        say(f"{name} is left out: {reason}.")
-    for remark in wheels.remarks:
-        say(remark)
+    made = _Made(loaded, path, beside, wheels, brought)
+    told = {"lines": list(_lines(made)), "json": _json(made), "made": [str(path), str(beside)]}
+    return told, [*_files(root, loaded, asked.values()), path, beside, *([brought] if brought else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A bundle, the configuration beside it, and what they were made of."""
+
+    service: "Service"
+    path: Path
+    beside: Path
+    wheels: "Wheelhouse"
+    brought: Path | None
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Why roles are not in it, by name."""
+        from packager import bundle
+
+        return bundle.left_out(self.service)
+
+    @property
+    def roles(self) -> list[str]:
+        """The names of the roles in it."""
+        return [role.name for role in self.service.roles if role.name not in self.left_out]
+
+
+def _lines(made: _Made) -> Iterable[str]:
+    """What people are told."""
+    from cloudservice.files import shown
+    from packager import scripts
+
+    wheels = made.wheels
+    for name, reason in made.left_out.items():
+        yield f"{name} is left out: {reason}."
+    yield from wheels.remarks
     for name in wheels.roles:
-        script = scripts.foreign(loaded.sources[name])
+        script = scripts.foreign(made.service.sources[name])
         if script is not None:
             wrong = f"{name}: {shown(script)} is not rolepack's"
-            say(f"{wrong}: on a host it installs packages as it says, not these wheels.")
-    size = f"{path.stat().st_size / 1e6:.1f} MB"
-    with_what = f"{counted(wheels.wheels, 'wheel')}{f' and {brought.name}' if brought else ''}"
+            yield f"{wrong}: on a host it installs packages as it says, not these wheels."
+    size = f"{made.path.stat().st_size / 1e6:.1f} MB"
+    with_what = f"{counted(wheels.wheels, 'wheel')}{f' and {made.brought.name}' if made.brought else ''}"
     labels = dict.fromkeys(lock.target.label for lock in wheels.roles.values())
-    what = f"{', '.join(role.name for role in roles)} with {with_what}{f' for {listed(labels)}' if labels else ''}"
-    say(f"Packaged {what} into {shown(path)} ({size}).")
-    say(f"Configuration {configuration} lies beside it: {shown(beside)}.")
-    say("Azure's own fabric cannot start this bundle: its runtime may not be shipped. It is for rolepack's own tools.")
+    what = f"{', '.join(made.roles)} with {with_what}{f' for {listed(labels)}' if labels else ''}"
+    yield f"Packaged {what} into {shown(made.path)} ({size})."
+    yield f"Configuration {made.service.configuration} lies beside it: {shown(made.beside)}."
+    yield "Azure's own fabric cannot start this bundle: its runtime may not be shipped. It is for rolepack's own tools."
 
 
-def _wheels(wheels: "Wheelhouse", roles: Iterable[str]) -> dict[str, object]:
-    """The target and the wheels of each role, ready for JSON."""
-    targets = {name: lock.target for name, lock in wheels.roles.items()}
-    files = {name: [wheel.path.name for wheel in wheels.wheels_of(name)] for name in wheels.roles}
+def _json(made: _Made) -> dict[str, object]:
+    """What programs are told."""
+    from cloudservice.files import sha256_of
+
+    locks = made.wheels.roles
+    files = {name: [wheel.path.name for wheel in made.wheels.wheels_of(name)] for name in locks}
     return {
-        "targets": {name: {"platform": one.platform, "python": one.python} for name, one in targets.items()},
-        "roles": {name: files.get(name, []) for name in roles},
+        "service": made.service.name,
+        "package": str(made.path.resolve()),
+        "configuration": str(made.beside.resolve()),
+        "size": made.path.stat().st_size,
+        "sha256": sha256_of(made.path),
+        "left_out": made.left_out,
+        "targets": {
+            name: {"platform": lock.target.platform, "python": lock.target.python} for name, lock in locks.items()
+        },
+        "roles": {name: files.get(name, []) for name in made.roles},
     }
+
+
+def _files(root: Path, loaded: "Service", asked: Iterable["Need"]) -> Iterable[Path]:
+    """What the bundle of a service depends on: files, and folders for what may be added to them."""
+    from cloudservice import folder
+    from packager import contents
+
+    yield root
+    yield from (path for path in root.iterdir() if path.is_file())
+    for role in loaded.roles:
+        source = loaded.sources[role.name]
+        for place in {source.folder, *folder.site_folders(root, role, source).values()}:
+            yield from contents.everything(place)
+        if source.project is not None:
+            yield source.project
+    for need in asked:
+        for path in need.asked.files:
+            yield from contents.everything(path) if path.is_dir() else [path]

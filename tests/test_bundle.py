@@ -11,7 +11,7 @@ import pytest
 from bundles import NAMESPACE, layouts, manifest
 from conftest import make_wheel
 
-from cloudservice import folder
+from cloudservice import folder, location
 from cloudservice.errors import ServiceError
 from cloudservice.files import sha256_of
 from packager import bundle, store, target, wheelhouse
@@ -153,7 +153,7 @@ def test_a_site_of_its_own_folder_lies_under_sitesroot(service, shared_wheel, tm
     place = service("pair")
     (place / "public").mkdir()
     (place / "public" / "index.html").write_text("hello")
-    path = place / folder.DEFINITION
+    path = place / location.DEFINITION
     text = path.read_text(encoding="utf-8").replace('<Site name="Web">', '<Site name="Web" physicalDirectory="public">')
     path.write_text(text, encoding="utf-8")
     with zipfile.ZipFile(write(place, shared_wheel, tmp_path / "x.cspkg")) as archive:

@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from cloudservice import changes, configuration, folder
+from cloudservice import changes, configuration, folder, location
 from cloudservice.errors import ServiceError
 
 STRANGE = f"""<?xml version='1.0'?>\r
@@ -142,7 +142,7 @@ def test_a_removed_role_leaves_everything_else(service):
     assert {path.name for path in plan.contents} == set(before)
     for path, content in plan.contents.items():
         text = before[path.name]
-        start = text.index("  <WorkerRole") if path.name == folder.DEFINITION else text.index('  <Role name="jobs"')
+        start = text.index("  <WorkerRole") if path.name == location.DEFINITION else text.index('  <Role name="jobs"')
         assert content.decode() == text[:start] + text[text.rindex("</Service") :]
     assert not plan.left
 

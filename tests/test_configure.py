@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import add_role, make_wheel
 
-from cloudservice import definition, folder, rolemodel
+from cloudservice import definition, location, rolemodel
 from cloudservice.files import sha256_of
 
 DOUBLE = """#!{python}
@@ -74,7 +74,7 @@ class Host:
 
     def model(self, role: str, sites: dict[str, str]) -> None:
         """Write RoleModel.xml."""
-        defined = definition.load(self.root.parent / "shop" / folder.DEFINITION)
+        defined = definition.load(self.root.parent / "shop" / location.DEFINITION)
         (self.root / "RoleModel.xml").write_bytes(rolemodel.render(defined.role(role), sites))
 
     def run(

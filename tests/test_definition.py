@@ -2,7 +2,7 @@
 
 from lxml import etree
 
-from cloudservice import folder
+from cloudservice import folder, location
 from cloudservice.service import (
     AccessRule,
     Assembly,
@@ -148,7 +148,7 @@ def test_a_role_may_lie_beside_the_definition(service):
 def test_children_stand_in_any_order_and_comments_anywhere(service):
     place = service("rules-network")
     before = folder.load(place, "Cloud")
-    path = folder.definition_file(place)
+    path = location.definition_file(place)
     tree = etree.parse(path)
     for element in list(tree.iter(etree.Element)):
         element[:] = [*reversed(element), etree.Comment("here")]

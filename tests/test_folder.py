@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from conftest import ROOT
 
-from cloudservice import folder
+from cloudservice import folder, location
 from cloudservice.errors import ServiceError
 
 TODAY = date(2026, 11, 21)
@@ -16,11 +16,11 @@ def test_all_faults_of_all_files_at_once(service, monkeypatch):
     monkeypatch.chdir(place)
     for path in place.glob("*.cscfg"):
         path.write_text(path.read_text(encoding="utf-8").replace('name="Title"', 'name="Titel"'), encoding="utf-8")
-    definition = place / folder.DEFINITION
+    definition = place / location.DEFINITION
     definition.write_text(definition.read_text(encoding="utf-8").replace('port="81"', 'port="x"'), encoding="utf-8")
     files = [str(fault).partition(":")[0] for fault in folder.check(place, TODAY).errors]
     assert len(files) == 3
-    assert set(files) == {folder.DEFINITION, "ServiceConfiguration.Local.cscfg", "ServiceConfiguration.Cloud.cscfg"}
+    assert set(files) == {location.DEFINITION, "ServiceConfiguration.Local.cscfg", "ServiceConfiguration.Cloud.cscfg"}
     with pytest.raises(ServiceError) as raised:
         folder.load(place, "Local")
     assert len(raised.value.faults) == 2
@@ -52,7 +52,7 @@ def test_the_sample_service_has_no_fault():
 
 def test_the_nearest_folder_upwards_is_found(service):
     place = service("pair")
-    assert folder.find(place / "roles" / "web" / "lib") == place.resolve()
+    assert location.find(place / "roles" / "web" / "lib") == place.resolve()
 
 
 def test_an_unknown_configuration_names_those_that_exist(service):

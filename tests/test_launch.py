@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudservice import folder
+from cloudservice import folder, location
 from cloudservice.errors import ServiceError
 from emulator import deployment, launch
 from emulator.run import Run, Runtime, take, write
@@ -61,7 +61,7 @@ def test_a_project_of_visual_studio_needs_no_twins(shop):
 @pytest.mark.parametrize(("project", "program"), [("", "worker.py"), ("run.py", "run.py")])
 def test_launch_worker_without_a_program_runs_that_of_the_project(project, program, shop):
     scripts_of_visual_studio(shop)
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     path.write_text(path.read_text().replace("LaunchWorker.ps1 worker.py", "LaunchWorker.ps1"))
     startup = f"<PropertyGroup><StartupFile>{project}</StartupFile></PropertyGroup>" if project else ""
     (shop / "roles/jobs/jobs.pyproj").write_text(f"<Project>{startup}</Project>")
@@ -70,7 +70,7 @@ def test_launch_worker_without_a_program_runs_that_of_the_project(project, progr
 
 
 def test_a_startup_task_of_a_web_role_starts_in_bin(shop):
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     path.write_text(
         path.read_text().replace("ps.cmd ConfigureCloudService.ps1", "cmd /c python setup.py &gt;&gt; log.txt", 1)
     )
@@ -81,7 +81,7 @@ def test_a_startup_task_of_a_web_role_starts_in_bin(shop):
 
 
 def test_a_script_that_nobody_knows_is_not_run(shop):
-    definition = shop / folder.DEFINITION
+    definition = shop / location.DEFINITION
     text = definition.read_text().replace("ConfigureCloudService.ps1", "Own.ps1")
     definition.write_text(text)
     for name in ("web", "jobs"):
@@ -90,14 +90,14 @@ def test_a_script_that_nobody_knows_is_not_run(shop):
 
 
 def test_an_entry_point_that_cannot_run_here_is_refused(shop):
-    definition = shop / folder.DEFINITION
+    definition = shop / location.DEFINITION
     definition.write_text(definition.read_text().replace(r"bin\ps.cmd LaunchWorker.ps1 worker.py", "Worker.exe /x"))
     with pytest.raises(ServiceError, match=r"role 'jobs': its entry point `Worker.exe /x` cannot run on this system"):
         launches(run_of(shop, ("jobs",)))
 
 
 def test_a_web_role_without_an_http_endpoint_is_refused(shop):
-    definition = shop / folder.DEFINITION
+    definition = shop / location.DEFINITION
     text = definition.read_text().replace('protocol="http" port', 'protocol="tcp" port')
     definition.write_text(text.replace("<Sites>", "<!--").replace("</Sites>", "-->"))
     with pytest.raises(ServiceError, match="role 'web': a web role needs an http endpoint"):
@@ -132,7 +132,7 @@ def test_old_deployments_are_forgotten(shop):
 
 
 def test_a_role_cannot_hide_from_its_end(shop):
-    definition = shop / folder.DEFINITION
+    definition = shop / location.DEFINITION
     text = definition.read_text()
     at = text.rindex("<Environment>") + len("<Environment>")
     variables = '<Variable name="RoleRoot" value="x" /><Variable name="ROLEPACK_INSTANCE" value="y" />'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import SERVICES
 
-from cloudservice import folder, rules
+from cloudservice import folder, location, rules
 
 TODAY = date(2026, 11, 21)
 LISTS = sorted(SERVICES.glob("**/faults.toml"))
@@ -93,7 +93,7 @@ def test_a_service_has_25_roles(place):
     there = place(SERVICES / "rules-languages")
     assembly = '<NetFxEntryPoint assemblyName="x" targetFrameworkVersion="v4.0" />'
     role = f'<WorkerRole name="r{{}}"><Runtime><EntryPoint>{assembly}</EntryPoint></Runtime></WorkerRole>'
-    path = there / folder.DEFINITION
+    path = there / location.DEFINITION
     text = path.read_text(encoding="utf-8")
     fits = "".join(role.format(number) for number in range(19))
     for roles, faults in ((fits, []), (fits + role.format(19), ["too-many-roles"])):
@@ -105,7 +105,7 @@ def test_a_service_has_25_roles(place):
 def test_a_service_has_25_endpoints(place):
     there = place(SERVICES / "rules-web")
     endpoint = '<InputEndpoint name="E{0}" protocol="tcp" port="{0}" />'
-    path = there / folder.DEFINITION
+    path = there / location.DEFINITION
     text = path.read_text(encoding="utf-8")
     for count, faults in ((22, []), (23, ["too-many-endpoints"])):
         more = "".join(endpoint.format(1000 + number) for number in range(count))
@@ -116,10 +116,10 @@ def test_a_service_has_25_endpoints(place):
 @pytest.mark.parametrize("padding", [0, 200_000], ids=["small", "large"])
 def test_a_file_that_is_nothing_like_a_definition_is_told_as_a_whole(place, padding):
     there = place(SERVICES / "rules-worker")
-    path = there / folder.DEFINITION
+    path = there / location.DEFINITION
     text = path.read_text(encoding="utf-8").replace('<Setting name="Empty" />', '<Setting colour="red" />' * 600)
     path.write_text(text + " " * padding, encoding="utf-8")
-    errors = [fault for fault in folder.check(there, TODAY).errors if fault.where == folder.DEFINITION]
+    errors = [fault for fault in folder.check(there, TODAY).errors if fault.where == location.DEFINITION]
     assert [str(fault) for fault in errors if fault.rule == "too-many-faults"] == [
         "ServiceDefinition.csdef:2: more than 500 things in it are wrong. "
         "Mend what is told, or begin again from a file that is right."
@@ -167,7 +167,7 @@ def test_a_python_is_named_by_files(place, name, content):
 
 def test_endpoints_of_modules_count(place):
     there = place(SERVICES / "rules-imports")
-    path = there / folder.DEFINITION
+    path = there / location.DEFINITION
     text = path.read_text(encoding="utf-8")
     endpoints = "".join(f'<InputEndpoint name="e{n}" protocol="tcp" port="{1000 + n}" />' for n in range(19))
     path.write_text(text.replace("<Runtime>", f"<Endpoints>{endpoints}</Endpoints><Runtime>", 1), encoding="utf-8")
@@ -196,7 +196,7 @@ def test_a_site_may_lie_in_the_repository_of_the_service(place):
     there = place(SERVICES / "rules-studio" / "Cloud")
     repository = there.parents[1]
     (repository / "far" / "below").mkdir(parents=True)
-    path = there / folder.DEFINITION
+    path = there / location.DEFINITION
     text = path.read_text(encoding="utf-8")
     content = '<Contents><Content destination="x"><SourceDirectory path="..\\..\\far\\below" /></Content></Contents>'
     path.write_text(text.replace("<Runtime>", f"{content}<Runtime>", 1), encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import ROOT, add_role
 
-from cloudservice import definition, folder
+from cloudservice import definition, folder, location
 from cloudservice.errors import ServiceError
 from packager import blueprint
 from packager.scaffold import Templates
@@ -59,17 +59,17 @@ def test_names_that_cannot_be_are_refused_and_nothing_is_written(shop, name):
 def test_nothing_is_written_over_a_file(shop):
     (shop / "roles" / "mail").mkdir()
     (shop / "roles" / "mail" / "worker.py").write_text("mine")
-    definition = (shop / folder.DEFINITION).read_bytes()
+    definition = (shop / location.DEFINITION).read_bytes()
     with pytest.raises(ServiceError, match=r"mail/worker.py: it exists already"):
         add_role(shop, "mail", "worker")
     assert below(shop / "roles" / "mail") == {"worker.py"}
-    assert (shop / folder.DEFINITION).read_bytes() == definition
+    assert (shop / location.DEFINITION).read_bytes() == definition
     with pytest.raises(ServiceError, match="there is a role 'jobs' already"):
         add_role(shop, "JOBS", "worker")
 
 
 def test_comments_of_the_definition_stay(shop):
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     path.write_bytes(path.read_bytes().replace(b"  <WebRole", b"  <!-- kept -->\r\n  <WebRole"))
     before = path.read_bytes()
     add_role(shop, "mail", "worker")
@@ -80,7 +80,7 @@ def test_comments_of_the_definition_stay(shop):
 
 
 def test_a_definition_with_a_prefix_gets_the_role_in_its_namespace(shop):
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     text = path.read_text()
     text = text.replace("<ServiceDefinition", "<s:ServiceDefinition").replace(
         "</ServiceDefinition", "</s:ServiceDefinition"
@@ -96,14 +96,14 @@ def test_a_definition_with_a_prefix_gets_the_role_in_its_namespace(shop):
 def test_a_configuration_that_is_not_xml_stops_a_new_role_before_anything_is_written(shop):
     path = folder.configuration_file(shop, "Cloud")
     path.write_text("<half")
-    before = below(shop), (shop / folder.DEFINITION).read_bytes()
+    before = below(shop), (shop / location.DEFINITION).read_bytes()
     with pytest.raises(ServiceError, match=r"Cloud.cscfg:1: a tag is not closed"):
         add_role(shop, "mail", "worker")
-    assert (below(shop), (shop / folder.DEFINITION).read_bytes()) == before
+    assert (below(shop), (shop / location.DEFINITION).read_bytes()) == before
 
 
 def test_a_web_role_gets_a_port_that_nothing_takes(shop):
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     ports = '<AllocatePublicPortFrom><FixedPortRange min="81" max="90" /></AllocatePublicPortFrom>'
     endpoint = f'<InstanceInputEndpoint name="e" protocol="tcp" localPort="1">{ports}</InstanceInputEndpoint>'
     path.write_text(path.read_text().replace("</WorkerRole>", f"<Endpoints>{endpoint}</Endpoints></WorkerRole>"))
@@ -130,7 +130,7 @@ def test_a_role_is_not_made_through_a_link_out_of_the_service(shop, tmp_path_fac
 
 
 def test_a_role_that_would_break_a_rule_is_not_made(shop):
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     endpoints = "".join(f'<InputEndpoint name="e{n}" protocol="tcp" port="{1000 + n}" />' for n in range(24))
     path.write_text(path.read_text().replace("</WorkerRole>", f"<Endpoints>{endpoints}</Endpoints></WorkerRole>"))
     before = below(shop)
@@ -226,7 +226,7 @@ def test_a_role_that_cannot_be_is_told_and_nothing_is_written(shop, rolepack, wo
 )
 def test_a_service_that_cannot_be_is_told_and_nothing_is_written(tmp_path, rolepack, words, told):
     (tmp_path / "old").mkdir()
-    (tmp_path / "old" / folder.DEFINITION).write_text("mine")
+    (tmp_path / "old" / location.DEFINITION).write_text("mine")
     (tmp_path / "file").write_text("mine too")
     before = sorted(tmp_path.rglob("*"))
     said = rolepack.refused("new-service", *words, cwd=tmp_path)
@@ -272,7 +272,7 @@ def test_a_role_is_what_its_options_say(shop, rolepack):
 
 
 def test_removing_a_role_takes_back_what_adding_it_wrote(shop, rolepack):
-    files = [shop / folder.DEFINITION, *shop.glob("*.cscfg")]
+    files = [shop / location.DEFINITION, *shop.glob("*.cscfg")]
     before = [path.read_bytes() for path in files]
     for framework in ("django", "wsgi"):
         add_role(shop, "more", "web", framework)
@@ -286,7 +286,7 @@ def test_removing_a_role_takes_back_what_adding_it_wrote(shop, rolepack):
 
 def test_a_probe_that_another_role_uses_stays(shop, rolepack):
     add_role(shop, "more", "web")
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     path.write_text(path.read_text().replace('loadBalancerProbe="more-health"', 'loadBalancerProbe="web-health"'))
     rolepack.ok("remove-role", "web", cwd=shop)
     assert [probe.name for probe in folder.load(shop, "Local").probes] == ["web-health", "more-health"]
@@ -301,7 +301,7 @@ def test_a_configuration_that_the_emulator_takes_lets_django_start(tmp_path):
 
 
 def test_when_every_port_is_taken_that_is_said(shop):
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     ports = '<AllocatePublicPortFrom><FixedPortRange min="80" max="65535" /></AllocatePublicPortFrom>'
     endpoint = f'<InstanceInputEndpoint name="e" protocol="tcp" localPort="1">{ports}</InstanceInputEndpoint>'
     path.write_text(path.read_text().replace("</WorkerRole>", f"<Endpoints>{endpoint}</Endpoints></WorkerRole>"))
@@ -310,7 +310,7 @@ def test_when_every_port_is_taken_that_is_said(shop):
 
 
 def test_a_probe_gets_a_name_that_is_free(shop):
-    path = shop / folder.DEFINITION
+    path = shop / location.DEFINITION
     path.write_text(path.read_text().replace('"web-health"', '"more-health"'))
     add_role(shop, "more", "web")
     assert [probe.name for probe in folder.load(shop, "Local").probes] == ["more-health", "more-health-2"]

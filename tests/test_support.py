@@ -8,7 +8,7 @@ import tree_sitter_pwsh
 from conftest import add_role
 from tree_sitter import Language, Parser
 
-from cloudservice import definition, folder
+from cloudservice import definition, folder, location
 from cloudservice.errors import ServiceError
 from cloudservice.files import shown
 from packager import blueprint, support
@@ -40,7 +40,7 @@ def old(tmp_path):
     place = tmp_path / "old"
     for name in ("site", "jobs"):
         (place / "roles" / name).mkdir(parents=True)
-    (place / folder.DEFINITION).write_text(DEFINITION)
+    (place / location.DEFINITION).write_text(DEFINITION)
     (place / "ServiceConfiguration.Local.cscfg").write_text(CONFIGURATION)
     (place / "roles/site/app.py").write_text("def wsgi_app(environ, start_response): ...\n")
     (place / "roles/site/bin").mkdir()
@@ -63,20 +63,20 @@ def test_a_web_role_gets_its_files_and_its_task_and_keeps_its_own(old):
     planned = add(old, "site")
     assert {path.name for path in planned.blueprint.paths} == {
         *("ps.cmd", "ConfigureCloudService.ps1", "ConfigureCloudService.py", "readme.html", "web.config"),
-        folder.DEFINITION,
+        location.DEFINITION,
     }
     assert planned.left == ("the startup task `mine.cmd /x` stays",)
-    text = (old / folder.DEFINITION).read_text()
+    text = (old / location.DEFINITION).read_text()
     kept = text.replace("</Startup>", "", 1).partition('\t\t\t<Task commandLine="ps.cmd')[0]
     assert DEFINITION.startswith(kept)
-    role = definition.load(old / folder.DEFINITION).role("site")
+    role = definition.load(old / location.DEFINITION).role("site")
     assert [task.command_line for task in role.tasks] == ["mine.cmd /x", "ps.cmd ConfigureCloudService.ps1"]
     assert [store.name for store in role.local_storage] == ["DiagnosticStore"]
 
 
 def test_a_worker_gets_an_entry_point_for_the_program_that_it_has(old):
     add(old, "jobs")
-    role = definition.load(old / folder.DEFINITION).role("jobs")
+    role = definition.load(old / location.DEFINITION).role("jobs")
     assert role.entry_point == r"bin\ps.cmd LaunchWorker.ps1 main.py"
     assert [variable.name for variable in role.environment] == ["EMULATED"]
 
@@ -112,12 +112,12 @@ def test_a_file_of_the_users_stays_and_is_named(old):
         "Web.Config differs from rolepack's, and stays",
         "ps.cmd differs from rolepack's, and stays",
     ]
-    assert [path.name for path in planned.blueprint.paths] == ["readme.html", folder.DEFINITION]
+    assert [path.name for path in planned.blueprint.paths] == ["readme.html", location.DEFINITION]
     assert "is not rolepack's, so a host installs packages as it says" in planned.remarks[0]
 
 
 def test_an_entry_point_of_the_users_stays(old):
-    path = old / folder.DEFINITION
+    path = old / location.DEFINITION
     entry = '<EntryPoint><ProgramEntryPoint commandLine="main.exe" setReadyOnProcessStart="true" /></EntryPoint>'
     text = path.read_text().replace(
         '<WorkerRole name="jobs" />', f"<WorkerRole name='jobs'><Runtime>{entry}</Runtime></WorkerRole>"
@@ -242,7 +242,7 @@ def test_support_files_are_kept_by_git(shop):
 
 
 def test_commands_that_keep_the_files_from_their_work_are_told(old):
-    path = old / folder.DEFINITION
+    path = old / location.DEFINITION
     entry = '<EntryPoint><ProgramEntryPoint commandLine="python main.py" setReadyOnProcessStart="true" /></EntryPoint>'
     task = '<Startup><Task commandLine="bin\\ps.cmd ConfigureCloudService.ps1" /></Startup>'
     whole = f"<WorkerRole name='jobs'>{task}<Runtime>{entry}</Runtime></WorkerRole>"
@@ -263,7 +263,7 @@ def test_the_program_that_a_project_starts_is_the_workers(old, startup, program)
     (old / "roles/jobs/jobs.pyproj").write_text(project)
     add(old, "jobs")
     assert (
-        definition.load(old / folder.DEFINITION).role("jobs").entry_point == f"bin\\ps.cmd LaunchWorker.ps1 {program}"
+        definition.load(old / location.DEFINITION).role("jobs").entry_point == f"bin\\ps.cmd LaunchWorker.ps1 {program}"
     )
     assert not folder.check(old, date(2026, 11, 21)).errors
 

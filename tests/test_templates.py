@@ -3,7 +3,7 @@
 import pytest
 from conftest import ROOT
 
-from cloudservice import folder
+from cloudservice import folder, location
 from cloudservice.errors import ServiceError
 from packager import blueprint, scripts
 from packager.blueprint import NewRole
@@ -66,10 +66,10 @@ def test_what_rolepack_writes_is_known_again_without_rendering(shop):
 )
 def test_a_template_that_is_wrong_is_named_and_nothing_written(shop, own, rolepack, text, told):
     write(own, "roles/worker/worker.py", text)
-    before = (shop / folder.DEFINITION).read_bytes()
+    before = (shop / location.DEFINITION).read_bytes()
     assert told in rolepack.refused("new-role", "mail", "--kind", "worker", cwd=shop)
     assert not (shop / "roles/mail").exists()
-    assert (shop / folder.DEFINITION).read_bytes() == before
+    assert (shop / location.DEFINITION).read_bytes() == before
 
 
 @pytest.mark.parametrize(
