@@ -1,4 +1,6 @@
-"""How long packaging takes beside `pip download`, which evaluates markers for the wrong machine.
+"""How long packaging takes beside its peers, and how much memory: two roles with seven packages, for Windows.
+
+`pip download` evaluates markers for the wrong machine; pex3 does not.
 
 .venv/bin/python benchmarks/package.py
 """
@@ -14,52 +16,129 @@ from interleaved import compare
 
 BIN = Path(sys.executable).parent
 REQUIREMENTS = "flask\nnumpy\ncryptography\nlxml\npandas\npsycopg2-binary\npillow\n"
+ROLES = ("web", "jobs")
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+PLATFORM = """
+import json
+from packager.target import parse
+target = parse("win_amd64", "3.12")
+markers, tags = dict(target.environment()), list(map(str, target.tags()))
+print(json.dumps({"path": "", "marker_environment": markers, "compatible_tags": tags}))
+"""
+MEMORY = """
+import resource, sys
+from rolepack.program import main
+sys.argv = ["rolepack", "package"]
+try:
+    main()
+except SystemExit:
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+"""
+
+
+class Contest:
+    """A service, an empty cache, and what each contender does with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.place, self.cache, self.peer = folder / "service", folder / "cache", folder / "peer"
+        self.environ = {**os.environ, "XDG_CACHE_HOME": str(self.cache), "UV_CACHE_DIR": str(self.cache / "uv")}
+        words = [BIN / "rolepack", "new-service", "big", "--web", "web", "--worker", "jobs", "--service", self.place]
+        subprocess.run(words, check=True, **QUIET)
+        for name in ROLES:
+            (self.place / "roles" / name / "requirements.txt").write_text(REQUIREMENTS)
+        subprocess.run([sys.executable, "-m", "venv", self.peer], check=True)
+        subprocess.run([self.peer / "bin/pip", "install", "-q", "pex"], check=True, **QUIET)
+        told = subprocess.run([sys.executable, "-c", PLATFORM], capture_output=True, text=True, check=True).stdout
+        (folder / "platform.json").write_text(told)
+
+    def forget(self) -> None:
+        """As on a machine that has never packaged; the locks stay, as they do in a clone."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+        shutil.rmtree(self.place / ".rolepack", ignore_errors=True)
+
+    def package(self) -> None:
+        """Our own."""
+        subprocess.run([BIN / "rolepack", "package"], cwd=self.place, env=self.environ, check=True, **QUIET)
+
+    def cold(self) -> None:
+        """Nothing is there, and no lock either."""
+        self.forget()
+        for lock in self.place.glob("roles/*/*.lock"):
+            lock.unlink()
+        self.package()
+
+    def cold_with_locks(self) -> None:
+        """A fresh clone."""
+        self.forget()
+        self.package()
+
+    def edited(self) -> None:
+        """One source file is another."""
+        path = self.place / "roles" / "jobs" / "worker.py"
+        path.write_text(f"{path.read_text()}\n# edited\n")
+        self.package()
+
+    def pip(self) -> None:
+        """Each role by itself."""
+        self.forget()
+        target = ["--platform", "win_amd64", "--python-version", "3.12", "--only-binary=:all:"]
+        for name in ROLES:
+            source = self.place / "roles" / name / "requirements.txt"
+            argv = [BIN / "pip", "download", "-q", "--no-cache-dir", *target, "-d", self.cache / "pip", "-r", source]
+            subprocess.run(argv, env=self.environ, check=True, **QUIET)
+
+    def pex(self) -> None:
+        """Both roles in one go, since they need the same."""
+        self.forget()
+        source = self.place / "roles" / ROLES[0] / "requirements.txt"
+        platform = ["--complete-platform", self.place.parent / "platform.json"]
+        argv = [self.peer / "bin/pex3", "download", *platform, "-d", self.cache / "pex", "-r", source]
+        subprocess.run(argv, env={**self.environ, "PEX_ROOT": str(self.cache / "pex-root")}, check=True, **QUIET)
+
+    def listed(self) -> None:
+        """What any command line costs."""
+        subprocess.run([BIN / "invoke", "--list"], cwd=self.place, check=True, stdout=subprocess.DEVNULL)
+
+    def memory(self) -> int:
+        """The peak of the packaging process in MB, with everything to do."""
+        self.forget()
+        argv = [sys.executable, "-c", MEMORY]
+        done = subprocess.run(argv, cwd=self.place, env=self.environ, capture_output=True, text=True, check=True)
+        return int(done.stderr.split()[-1])
 
 
 def main() -> None:
     """Make a service with two roles that need the same, then compare."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "service"
-        cache = Path(folder) / "cache"
-        environ = {**os.environ, "XDG_CACHE_HOME": str(cache), "UV_CACHE_DIR": str(cache / "uv")}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([BIN / "rolepack", "new-service", "big", "--service", place], check=True, **quiet)
-        for name, kind in (("web", "web"), ("jobs", "worker")):
-            subprocess.run([BIN / "rolepack", "new-role", name, "--kind", kind], cwd=place, check=True, **quiet)
-            (place / "roles" / name / "requirements.txt").write_text(REQUIREMENTS)
+        contest = Contest(Path(folder))
         versions = subprocess.run([BIN / "uv", "--version"], capture_output=True, text=True, check=True).stdout.strip()
         pip = subprocess.run([BIN / "pip", "--version"], capture_output=True, text=True, check=True).stdout.split()[:2]
-        print(f"{versions}, {' '.join(pip)}, Windows x64 CPython 3.12, two roles")
-
-        def forget() -> None:
-            shutil.rmtree(cache, ignore_errors=True)
-
-        def download() -> None:
-            target = ["--platform", "win_amd64", "--python-version", "3.12", "--only-binary=:all:"]
-            for name in ("web", "jobs"):
-                source = place / "roles" / name / "requirements.txt"
-                argv = [BIN / "pip", "download", "-q", "--no-cache-dir", *target, "-d", cache / "pip", "-r", source]
-                subprocess.run(argv, env=environ, check=True, **quiet)
-
-        def package() -> None:
-            subprocess.run([BIN / "rolepack", "package"], cwd=place, env=environ, check=True, **quiet)
-
-        def cold() -> None:
-            forget()
-            package()
-
-        def cold_pip() -> None:
-            forget()
-            download()
-
-        compare("cold", {"invoke package": cold, "pip download, twice": cold_pip})
-        package()
-        compare("warm", {"invoke --list": lambda: listed(place), "invoke package, nothing changed": package})
-
-
-def listed(place: Path) -> None:
-    """What any command line costs."""
-    subprocess.run([BIN / "invoke", "--list"], cwd=place, check=True, stdout=subprocess.DEVNULL)
+        asked = [contest.peer / "bin/pex", "--version"]
+        pex = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        print(f"{versions}, {' '.join(pip)}, pex {pex}, Windows x64 CPython 3.12, two roles")
+        compare(
+            "cold",
+            {
+                "invoke package": contest.cold,
+                "invoke package, with locks": contest.cold_with_locks,
+                "pip download, twice": contest.pip,
+                "pex3 download, once": contest.pex,
+            },
+        )
+        contest.package()
+        contest.package()
+        compare(
+            "warm",
+            {
+                "invoke --list": contest.listed,
+                "invoke package, nothing changed": contest.package,
+                "invoke package, one source changed": contest.edited,
+            },
+            runs=9,
+        )
+        size = (contest.place / "dist" / "big.cspkg").stat().st_size / 1e6
+        print(f"peak memory {contest.memory()} MB for a bundle of {size:.0f} MB")
 
 
 if __name__ == "__main__":

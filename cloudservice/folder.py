@@ -22,7 +22,7 @@ from cloudservice.configuration import Configuration
 from cloudservice.definition import Definition
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from cloudservice.service import Role, Service, Source
+from cloudservice.service import Role, Service, Source, Virtual
 
 UNNAMED = "Default"
 """The configuration of a ServiceConfiguration.cscfg, which the first SDKs knew alone."""
@@ -50,6 +50,47 @@ class Examination:
 def role_folder(folder: Path, role: str) -> Path:
     """Where the sources of a new role are put."""
     return spelling.find(folder, "roles") / role
+
+
+def virtual_folders(folder: Path, role: Role, source: Source) -> dict[tuple[str, ...], Path]:
+    """The folder of each site, and of each application and directory below it, by the names down to it."""
+    found: dict[tuple[str, ...], Path] = {}
+
+    def add(above: tuple[str, ...], below: Iterable[Virtual]) -> None:
+        for one in below:
+            found[*above, one.name] = source_rules.physical_directory(folder, one.physical_directory)
+            add((*above, one.name), one.below)
+
+    for site, place in zip(role.sites, site_folders(folder, role, source).values(), strict=True):
+        found[site.name,] = place
+        add((site.name,), site.below)
+    return found
+
+
+def content_folders(folder: Path, role: Role) -> dict[str, Path]:
+    """The folders that a definition adds to a role's files, by where they go below them, with `/`.
+
+    ServiceError if one is not there: `%NAME%` in its path is a variable of this machine.
+    """
+    found: dict[str, Path] = {}
+    faults = []
+    for content in role.contents:
+        written = re.sub(r"%(\w+)%", lambda match: os.environ.get(match[1], match[0]), content.source)
+        place = source_rules.physical_directory(folder, written)
+        if not place.is_dir():
+            wrong = (
+                f"role '{role.name}' has a Content with the path '{content.source}', and {shown(place)} is no folder"
+            )
+            faults.append(
+                Fault(shown(location.definition_file(folder)), wrong, "Correct the path, or set its variables")
+            )
+        destination = "/".join(
+            part for part in content.destination.replace("\\", "/").split("/") if part not in {"", "."}
+        )
+        found[destination] = place
+    if faults:
+        raise ServiceError(*faults)
+    return found
 
 
 def site_folders(folder: Path, role: Role, source: Source) -> dict[str, Path]:

@@ -4,10 +4,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cloudservice.service import Service
+from cloudservice.service import LocalStorage, Role, Service
 
+DIAGNOSTIC_STORE = "DiagnosticStore"
+_DIAGNOSTICS = LocalStorage(DIAGNOSTIC_STORE, 4096, clean_on_role_recycle=False)
+"""The packager of the SDK gave this store to every role that did not declare it."""
 FAULT_DOMAINS = 2
 """The fabric spreads instances over two fault domains."""
+
+
+def stores(role: Role) -> tuple[LocalStorage, ...]:
+    """The local stores of a role, the one for diagnostics always among them."""
+    declared = {store.name for store in role.local_storage}
+    return role.local_storage if DIAGNOSTIC_STORE in declared else (*role.local_storage, _DIAGNOSTICS)
 
 
 @dataclass(frozen=True, slots=True)

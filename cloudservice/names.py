@@ -10,6 +10,7 @@ RULE = (
 )
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
+_FORBIDDEN = re.compile(r'[<>:"/|?*\\\x00-\x1f]|[ .]$')
 _LONGEST = 100
 _MOST_COMPARED, _LONGEST_COMPARED = 64, 64
 
@@ -22,6 +23,11 @@ def is_name(text: str) -> bool:
 def is_reserved(text: str) -> bool:
     """Whether Windows takes it for a device, whatever stands behind a dot."""
     return bool(_RESERVED.fullmatch(text))
+
+
+def is_file_name(text: str) -> bool:
+    """Whether Windows can have a file or a folder of that name."""
+    return text not in {"", ".", ".."} and not is_reserved(text) and _FORBIDDEN.search(text) is None
 
 
 def similar(name: str, there: Iterable[str]) -> str | None:

@@ -8,15 +8,12 @@ from pathlib import Path
 
 from cloudservice import rolemodel
 from cloudservice.files import write_whole
-from cloudservice.instances import Address, Deployment, Instance, LocalResource, instances
-from cloudservice.service import LocalStorage, Role
+from cloudservice.instances import Address, Deployment, Instance, LocalResource, instances, stores
 from emulator import launch, ports
 from emulator.run import Run
 
 _KEPT = 10
 """Deployments whose logs and local stores stay, the new one among them."""
-_DIAGNOSTICS = LocalStorage(launch.DIAGNOSTIC_STORE, 4096, clean_on_role_recycle=False)
-"""The packager of the SDK gave this store to every role that did not declare it."""
 
 
 def deploy(run: Run) -> Deployment:
@@ -38,19 +35,13 @@ def deploy(run: Run) -> Deployment:
     return Deployment(deployment_id, True, there, endpoints, resources)
 
 
-def stores(role: Role) -> tuple[LocalStorage, ...]:
-    """The local stores of a role, the one for diagnostics always among them."""
-    declared = {store.name for store in role.local_storage}
-    return role.local_storage if _DIAGNOSTICS.name in declared else (*role.local_storage, _DIAGNOSTICS)
-
-
 def lay(run: Run, deployment: Deployment, instance: Instance) -> None:
     """Make the folders of an instance: its role root with a link to the sources, its local stores, its temp."""
     role = run.service.role(instance.role)
     root = launch.role_root(run, instance)
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    sites = {name: str(place) for name, place in run.sites[role.name].items()}
+    sites: dict[tuple[str, ...], str] = {(name,): str(place) for name, place in run.sites[role.name].items()}
     write_whole(root / "RoleModel.xml", rolemodel.render(role, sites))
     _link(run.sources[role.name], root / "approot")
     for store in deployment.local_resources[instance.name].values():

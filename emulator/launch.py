@@ -10,12 +10,11 @@ from typing import Any
 from cloudservice import commandline, xpath
 from cloudservice.commandline import Files, Script
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.instances import Address, Deployment, Instance, role_environment
+from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance, role_environment
 from cloudservice.service import Role, Task, Variable
 from emulator import leftovers
 from emulator.run import Run
 
-DIAGNOSTIC_STORE = "DiagnosticStore"
 SITE_HOST = Path(__file__).parent / "hosts" / "site.py"
 _CONFIGURES, _LAUNCHES = "configurecloudservice.ps1", "launchworker.ps1"
 _FROM_OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")

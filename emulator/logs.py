@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from emulator import deployment, launch
+from cloudservice.instances import DIAGNOSTIC_STORE
+from emulator import deployment
 from emulator.run import state_folder
 
 _PAUSE = 0.1
@@ -20,8 +21,8 @@ def find(folder: Path, wanted: Iterable[str]) -> dict[str, list[Path]]:
     if not ids:
         raise ServiceError(Fault(shown(folder), "there are no logs", "Start the service with `invoke emulate`"))
     found: dict[str, list[Path]] = {}
-    for store in sorted(resources.glob(f"{ids[-1]}.*.{launch.DIAGNOSTIC_STORE}")):
-        name = store.name.removeprefix(f"{ids[-1]}.").removesuffix(f".{launch.DIAGNOSTIC_STORE}")
+    for store in sorted(resources.glob(f"{ids[-1]}.*.{DIAGNOSTIC_STORE}")):
+        name = store.name.removeprefix(f"{ids[-1]}.").removesuffix(f".{DIAGNOSTIC_STORE}")
         found[name] = sorted((store / "LogFiles").rglob("*.log"))
     unknown = sorted(set(wanted) - found.keys())
     if unknown:

@@ -4,34 +4,31 @@ Source: the published grammar of the 2012-03-15 package format. The parts that o
 model, named streams, Microsoft's role runtime) are left out: the runtime may not be shipped by anyone else.
 """
 
-import base64
 import hashlib
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
 
-from cloudservice import folder, location, rolemodel, sources
+from cloudservice import folder, location, normalised, rolemodel, sources
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import shown, whole
+from cloudservice.files import sha256_of, shown, whole
 from cloudservice.project import Listing
 from cloudservice.service import Role, Service, Source
-from packager import contents, interpreter, locks
+from packager import contents, interpreter, locks, manifest, scripts
+from packager.archive import MOST_DEFLATED, ArchiveError, Writer
+from packager.contents import Rules
+from packager.manifest import Listed, Manifest
 from packager.progress import Report
-from packager.wheelhouse import Wheelhouse
+from packager.requirements import SHELF
+from packager.wheelhouse import FOLDER, Wheelhouse
 
-WHEELHOUSE = "wheelhouse"
+if TYPE_CHECKING:
+    from packager.signature import Private
+
 LOCK = "requirements.lock"
-_NAMESPACE = "http://schemas.microsoft.com/windowsazure"
-_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
-_RELATIONSHIP = f"{_NAMESPACE}/PackageDefinition/Version/2012/03/15"
-_OPC = "http://schemas.openxmlformats.org/package/2006"
-_OCTETS = "application/octet-stream"
-_EPOCH = "1980-01-01T00:00:00Z"
-"""The first date that a zip can hold; real dates would make every bundle different."""
+_BETWEEN = 1 << 20
+"""Bytes after which progress is told again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +47,21 @@ class Bundle:
     """What goes into the file: every distinct part by name, and for each role which part each file is."""
 
     parts: Mapping[str, Part]
-    layouts: Mapping[str, Mapping[str, str]]
+    roles: Mapping[str, Mapping[str, str]]
+
+    def having(self, name: str, content: bytes) -> "Bundle":
+        """The bundle with a part more, which belongs to no role."""
+        return Bundle({**self.parts, name: _part(content, name)}, self.roles)
 
     @property
     def size(self) -> int:
         """The bytes of all parts, before compression."""
         return sum(part.size for part in self.parts.values())
+
+    @property
+    def manifest(self) -> Manifest:
+        """The same, as package.xml says it."""
+        return Manifest({name: Listed(part.size, part.sha256) for name, part in self.parts.items()}, self.roles)
 
 
 def plan(root: Path, service: Service, wheelhouse: Wheelhouse, python: Path | None = None) -> Bundle:
@@ -63,23 +69,22 @@ def plan(root: Path, service: Service, wheelhouse: Wheelhouse, python: Path | No
 
     `python` is a Python package for hosts that have none, which each role in Python gets.
     """
-    definition = location.definition_file(root).read_bytes()
-    first = _part(definition, f"ServiceDefinition/{location.DEFINITION}")
-    parts = {first.name: first}
-    layouts: dict[str, dict[str, str]] = {}
-    faults: list[Fault] = []
     reasons = left_out(service)
     if len(reasons) == len(service.roles):
         told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         wrong = f"no role can be packaged ({told})"
         raise ServiceError(Fault(f"service '{service.name}'", wrong, "Add one that can"))
-    for role in (role for role in service.roles if role.name not in reasons):
-        layout = layouts.setdefault(f"Roles/{role.name}", {})
+    roles = tuple(role for role in service.roles if role.name not in reasons)
+    definition = _part(normalised.render(service, roles), f"ServiceDefinition/{location.DEFINITION}")
+    parts = {definition.name: definition}
+    layouts: dict[str, dict[str, str]] = {}
+    faults: list[Fault] = []
+    for role in roles:
+        layout = layouts.setdefault(role.name, {})
         try:
-            source = service.sources[role.name]
-            for path, part in chain(_role_files(root, role, source, wheelhouse), _python_files(source, python)):
+            for path, part in _role(root, role, service.sources[role.name], wheelhouse, python):
                 parts.setdefault(part.name, part)
-                layout["\\" + str(path).replace("/", "\\")] = part.name
+                layout[path] = part.name
         except ServiceError as error:
             faults += error.faults
     if faults:
@@ -87,21 +92,29 @@ def plan(root: Path, service: Service, wheelhouse: Wheelhouse, python: Path | No
     return Bundle(parts, layouts)
 
 
-def write(path: Path, bundle: Bundle, report: Report) -> None:
-    """Write the bundle to `path`; it appears whole or not at all."""
-    heads = {
-        "[Content_Types].xml": _content_types(bundle),
-        "_rels/.rels": _relationships(),
-        "package.xml": _package_definition(bundle),
-    }
-    with whole(path) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, content in heads.items():
-            _write_part(archive, _part(content, name))
-        done = 0
-        for part in bundle.parts.values():
-            _write_part(archive, part)
-            done += part.size
-            report(f"Writing {path.name}", done, bundle.size)
+def write(path: Path, bundle: Bundle, report: Report, key: "Private | None" = None) -> None:
+    """Write the bundle to `path`, signed if there is a key; it appears whole or not at all."""
+    package_xml = manifest.render(bundle.manifest)
+    try:
+        with whole(path) as file, Writer(file) as archive:
+            archive.add(manifest.TYPES, manifest.content_types(list(bundle.parts)))
+            archive.add(manifest.RELATIONSHIPS, manifest.relationships())
+            archive.add(manifest.NAME, package_xml)
+            if key is not None:
+                from packager import signature
+
+                archive.add(signature.NAME, signature.sign(key, package_xml))
+            done = told = 0
+            for part in bundle.parts.values():
+                _write_part(archive, part)
+                done += part.size
+                if done - told > _BETWEEN or done == bundle.size:
+                    told = done
+                    report(f"Writing {path.name}", done, bundle.size)
+    except ArchiveError as error:
+        raise ServiceError(
+            Fault(shown(path), str(error), "Leave out what is not needed, or split the service")
+        ) from None
 
 
 def left_out(service: Service) -> dict[str, str]:
@@ -110,27 +123,75 @@ def left_out(service: Service) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-def _role_files(root: Path, role: Role, source: Source, wheelhouse: Wheelhouse) -> Iterable[tuple[PurePosixPath, Part]]:
-    """Every file of a role instance's root, with its content."""
-    sites = {}
-    for number, (site, place) in enumerate(folder.site_folders(root, role, source).items()):
-        own = place.resolve() != source.folder.resolve()
-        sites[site] = f"sitesroot\\{number}" if own else "approot"
-        if own:
-            yield from _folder_files(PurePosixPath("sitesroot", str(number)), place)
-    yield PurePosixPath("RoleModel.xml"), _part(rolemodel.render(role, sites))
+def _role(
+    root: Path, role: Role, source: Source, wheelhouse: Wheelhouse, python: Path | None
+) -> Iterator[tuple[str, Part]]:
+    """Every file of a role instance's root by its Windows path; a file that comes from two places is a fault."""
+    seen: dict[str, Path | bytes] = {}
+    faults: list[Fault] = []
+    for place, part in (
+        *_sites(root, role, source),
+        *_sources(root, role, source),
+        *_wheels(role, source, wheelhouse),
+        *_python(source, python),
+    ):
+        path = "\\" + str(place).replace("/", "\\")
+        twin = seen.setdefault(path.lower(), part.source)
+        if twin is not part.source and isinstance(part.source, Path) and isinstance(twin, Path):
+            wrong = f"it would be {path} in role '{role.name}', and so would {shown(twin)}"
+            faults.append(Fault(shown(part.source), wrong, "Give one of them another name or destination"))
+        yield path, part
+    if faults:
+        raise ServiceError(*faults)
+
+
+def _sites(root: Path, role: Role, source: Source) -> Iterator[tuple[PurePosixPath, Part]]:
+    """RoleModel.xml, and the folders of sites and of what lies below them that are not the role's own."""
+    numbers: dict[Path, int] = {}
+    directories = {}
+    for names, place in folder.virtual_folders(root, role, source).items():
+        if place.resolve() == source.folder.resolve():
+            directories[names] = "approot"
+        else:
+            directories[names] = f"sitesroot\\{numbers.setdefault(place, len(numbers))}"
+    yield PurePosixPath("RoleModel.xml"), _part(rolemodel.render(role, directories))
+    for place, number in numbers.items():
+        yield from _folder(PurePosixPath("sitesroot", str(number)), place, contents.rules(root, place, source.language))
+
+
+def _sources(root: Path, role: Role, source: Source) -> Iterator[tuple[PurePosixPath, Part]]:
+    """The role's own files, and the contents that the definition adds to them."""
     approot = PurePosixPath("approot")
-    yield from _folder_files(approot, source.folder, sources.listing_of(source))
-    if role.name in wheelhouse.roles:
-        _check_own_names(source.folder)
-        yield approot / LOCK, _part(locks.shipped(wheelhouse.roles[role.name], role.name).encode())
-        for wheel in wheelhouse.wheels_of(role.name):
-            size = wheel.path.stat().st_size
-            part = Part(_content_name(wheel.sha256), wheel.path, wheel.sha256, size, compressed=True)
-            yield approot / WHEELHOUSE / wheel.path.name, part
+    rules = contents.rules(root, source.folder, source.language)
+    own = scripts.foreign(source) is None
+    for path, part in _folder(approot, source.folder, rules, sources.listing_of(source)):
+        below = path.relative_to(approot)
+        if not (source.language == "Python" and own and _is_input(below)):
+            yield path, part
+    for destination, place in folder.content_folders(root, role).items():
+        yield from _folder(approot / destination, place, contents.rules(root, place, source.language))
 
 
-def _python_files(source: Source, python: Path | None) -> Iterable[tuple[PurePosixPath, Part]]:
+def _is_input(path: PurePosixPath) -> bool:
+    """Whether a file of a role has gone into the wheelhouse: a lock that is kept, or a wheel of the user's own."""
+    is_lock = len(path.parts) == 1 and locks.NAME.fullmatch(path.name) is not None
+    return is_lock or (path.parts[0] == SHELF and path.suffix == ".whl" and len(path.parts) == 2)
+
+
+def _wheels(role: Role, source: Source, wheelhouse: Wheelhouse) -> Iterator[tuple[PurePosixPath, Part]]:
+    """The role's wheels and its lock, if it has any."""
+    if role.name not in wheelhouse.roles:
+        return
+    approot = PurePosixPath("approot")
+    _check_own_names(source.folder)
+    yield approot / LOCK, _part(locks.shipped(wheelhouse.roles[role.name], role.name).encode())
+    for wheel in wheelhouse.wheels_of(role.name):
+        size = wheel.path.stat().st_size
+        part = Part(_content_name(wheel.sha256), wheel.path, wheel.sha256, size, compressed=True)
+        yield approot / FOLDER / wheel.path.name, part
+
+
+def _python(source: Source, python: Path | None) -> Iterator[tuple[PurePosixPath, Part]]:
     """The Python package of a role, where ConfigureCloudService.ps1 looks for it."""
     if python is None or source.language != "Python":
         return
@@ -143,22 +204,21 @@ def _python_files(source: Source, python: Path | None) -> Iterable[tuple[PurePos
 
 def _check_own_names(role: Path) -> None:
     """What the bundle adds to a role's folder must not be there, in any case."""
-    taken = [path for path in sorted(role.iterdir()) if path.name.lower() in {WHEELHOUSE, LOCK}]
+    taken = [path for path in sorted(role.iterdir()) if path.name.lower() in {FOLDER, LOCK}]
     if taken:
         wrong = "the bundle puts its own there"
         raise ServiceError(*(Fault(shown(path), wrong, "Rename it, or remove it") for path in taken))
 
 
-def _folder_files(
-    place: PurePosixPath, root: Path, listing: Listing | None = None
+def _folder(
+    place: PurePosixPath, root: Path, rules: Rules, listing: Listing | None = None
 ) -> Iterable[tuple[PurePosixPath, Part]]:
-    for name, path in contents.files(root, listing):
+    for name, path in contents.files(root, rules, listing):
         yield place / name, _file_part(path)
 
 
 def _file_part(path: Path, *, compressed: bool = False) -> Part:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = sha256_of(path)
     return Part(_content_name(sha256), path, sha256, path.stat().st_size, compressed)
 
 
@@ -169,100 +229,22 @@ def _part(content: bytes, name: str | None = None) -> Part:
 
 def _content_name(sha256: str) -> str:
     """Content is named after itself, so that the same file in two roles is one part."""
-    return f"LocalContent/{sha256[:32]}"
+    return f"{manifest.CONTENT}{sha256[:32]}"
 
 
-def _write_part(archive: zipfile.ZipFile, part: Part) -> None:
-    info = zipfile.ZipInfo(part.name)
-    info.create_system = 0
-    info.compress_type = zipfile.ZIP_STORED if part.compressed else zipfile.ZIP_DEFLATED
-    info.file_size = part.size
-    with archive.open(info, "w") as target:
-        if isinstance(part.source, bytes):
-            target.write(part.source)
-            return
+def _write_part(archive: Writer, part: Part) -> None:
+    if isinstance(part.source, bytes):
+        archive.add(part.name, part.source)
+        return
+    if part.compressed or part.size > MOST_DEFLATED:
+        digest = hashlib.sha256()
         with part.source.open("rb") as source:
-            digest = _copy(source, target)
-    if digest != part.sha256:
+            archive.add_stored(part.name, source, digest.update)
+        written = digest.hexdigest()
+    else:
+        content = part.source.read_bytes()
+        written = hashlib.sha256(content).hexdigest()
+        archive.add(part.name, content)
+    if written != part.sha256:
         wrong = "the file changed while it was packaged"
         raise ServiceError(Fault(shown(part.source), wrong, "Package again when it is at rest"))
-
-
-def _copy(source: BinaryIO, target: IO[bytes]) -> str:
-    """Copy everything and return the SHA-256 of it."""
-    digest = hashlib.sha256()
-    while chunk := source.read(1 << 17):
-        digest.update(chunk)
-        target.write(chunk)
-    return digest.hexdigest()
-
-
-def _content_types(bundle: Bundle) -> bytes:
-    root = ElementTree.Element("Types", xmlns=f"{_OPC}/content-types")
-    relationships = "application/vnd.openxmlformats-package.relationships+xml"
-    for extension, kind in {"csdef": _OCTETS, "xml": _OCTETS, "rels": relationships}.items():
-        ElementTree.SubElement(root, "Default", Extension=extension, ContentType=kind)
-    for name in bundle.parts:
-        if name.startswith("LocalContent/"):
-            ElementTree.SubElement(root, "Override", PartName=f"/{name}", ContentType=_OCTETS)
-    return _xml(root)
-
-
-def _relationships() -> bytes:
-    root = ElementTree.Element("Relationships", xmlns=f"{_OPC}/relationships")
-    # The format says External although the part lies inside.
-    attributes = {"Type": _RELATIONSHIP, "Target": "/package.xml", "TargetMode": "External", "Id": "R0000000000000001"}
-    ElementTree.SubElement(root, "Relationship", attributes)
-    return _xml(root)
-
-
-def _package_definition(bundle: Bundle) -> bytes:
-    attributes = {"xmlns:i": _INSTANCE, "xmlns": _NAMESPACE}
-    root = ElementTree.Element("PackageDefinition", attributes)
-    metadata = ElementTree.SubElement(root, "PackageMetaData")
-    _elements(
-        ElementTree.SubElement(metadata, "KeyValuePair"),
-        {"Key": f"{_NAMESPACE}/ProductVersion/", "Value": rolemodel.VERSION},
-    )
-    parts = ElementTree.SubElement(root, "PackageContents")
-    for part in bundle.parts.values():
-        content = ElementTree.SubElement(parts, "ContentDefinition")
-        _elements(content, {"Name": part.name})
-        description = {
-            "LengthInBytes": str(part.size),
-            "IntegrityCheckHashAlgortihm": "Sha256",  # the format's own spelling
-            "IntegrityCheckHash": base64.b64encode(bytes.fromhex(part.sha256)).decode(),
-            "DataStorePath": part.name,
-        }
-        _elements(ElementTree.SubElement(content, "ContentDescription"), description)
-    layouts = ElementTree.SubElement(root, "PackageLayouts")
-    for name, files in bundle.layouts.items():
-        layout = ElementTree.SubElement(layouts, "LayoutDefinition")
-        _elements(layout, {"Name": name})
-        described = ElementTree.SubElement(layout, "LayoutDescription")
-        for path, content_name in files.items():
-            _file_definition(described, path, content_name)
-    return b"\xef\xbb\xbf" + _xml(root)
-
-
-def _file_definition(parent: ElementTree.Element, path: str, content_name: str) -> None:
-    definition = ElementTree.SubElement(parent, "FileDefinition")
-    _elements(definition, {"FilePath": path})
-    description = {
-        "DataContentReference": content_name,
-        "CreatedTimeUtc": _EPOCH,
-        "ModifiedTimeUtc": _EPOCH,
-        "ReadOnly": "false",
-    }
-    _elements(ElementTree.SubElement(definition, "FileDescription"), description)
-
-
-def _elements(parent: ElementTree.Element, values: Mapping[str, str]) -> None:
-    for name, text in values.items():
-        ElementTree.SubElement(parent, name).text = text
-
-
-def _xml(root: ElementTree.Element) -> bytes:
-    ElementTree.indent(root)
-    text = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()

@@ -38,8 +38,10 @@ class Environment:
     deviations: tuple[str, ...]
 
 
-def prepare(place: Path, need: Need, report: Report, offline: bool = False) -> Environment:
-    """The environment below `place` for what a role needs on its target.
+def prepare(
+    place: Path, need: Need, report: Report, offline: bool = False, there: Mapping[str, str] | None = None
+) -> Environment:
+    """The environment below `place` for what a role needs on its target; `there` are the versions there, if known.
 
     It is made again only when that, a lock, or this tool's interpreter changes. A half-made one never has the final
     name.
@@ -51,7 +53,7 @@ def prepare(place: Path, need: Need, report: Report, offline: bool = False) -> E
             wrong = "another process has been making this environment for too long"
             raise ServiceError(Fault(shown(place), wrong, "End that process"))
         with held:
-            _renew(final, need, report, Policy(offline=offline))
+            _renew(final, _Order(need, there, Policy(offline=offline), report))
     deviations = (final / _DEVIATIONS).read_text().splitlines()
     return Environment(_python(final), tuple(deviations))
 
@@ -88,34 +90,52 @@ def _key(need: Need) -> str:
     return _digest([*words, sys.version, sys.base_prefix])
 
 
-def _renew(final: Path, need: Need, report: Report, policy: Policy) -> None:
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What an environment is made of, and how."""
+
+    need: Need
+    there: Mapping[str, str] | None
+    policy: Policy
+    report: Report
+
+
+def _renew(final: Path, order: _Order) -> None:
     """Make the environment, unless another process has just done so, and remove what it replaces."""
     if _python(final).exists():
         return
     for old in final.parent.iterdir():
         if old.name != _LOCK:
             shutil.rmtree(old, ignore_errors=True)
-    report(f"Preparing the environment of {final.parent.name}", 0, 0)
+    order.report(f"Preparing the environment of {final.parent.name}", 0, 0)
     with _part_folder(final) as part:
-        _make(part, final.parent.name, need, report, policy)
+        _make(part, final.parent.name, order)
 
 
-def _make(place: Path, role: str, need: Need, report: Report, policy: Policy) -> None:
+def _make(place: Path, role: str, order: _Order) -> None:
     """An environment of the nearest Python that this machine has, with the versions of the target where they exist."""
     from packager import wheelhouse
 
+    need = order.need
     here = nearest_here(need.target.python)
     deviations = []
     if here.minor != need.target.minor:
         deviations.append(f"Python {here.minor} here, {need.target.minor} on the target")
-    there = _versions_there(role, need, report, policy)
+    there = _versions_there(role, order) if order.there is None else order.there
     own = Need(replace(need.asked, added=()), here, there)
-    house = wheelhouse.prepare({role: own}, report, policy)
+    house = wheelhouse.prepare({role: own}, order.report, order.policy)
     deviations += [
         f"{name} {version} here, {there[name]} on the target"
         for name, version in house.roles[role].versions.items()
         if there.get(name, version) != version
     ]
+    if order.there is not None:
+        own_wheels = {wheel.name for wheel in need.asked.shelf}
+        deviations += [
+            f"{entry.pin.name} {entry.pin.version} is not the bundle's wheel, which is for {need.target.label}"
+            for entry in house.roles[role].entries
+            if entry.wheel not in own_wheels and entry.pin.name in there
+        ]
     environ = index.uv_environ(offline=True)
     python = str(here.interpreter.path) if here.interpreter else sys.executable
     _uv(["venv", "--relocatable", "--quiet", "--python", python, place], role, environ)
@@ -125,16 +145,18 @@ def _make(place: Path, role: str, need: Need, report: Report, policy: Policy) ->
     (place / _DEVIATIONS).write_text("".join(f"{line}\n" for line in deviations))
 
 
-def _versions_there(role: str, need: Need, report: Report, policy: Policy) -> dict[str, str]:
+def _versions_there(role: str, order: _Order) -> dict[str, str]:
     """The versions that the role gets on its target; ServiceError if the target could not have them."""
     from packager import wheelhouse
 
+    need = order.need
     kept = locks.load(need.asked, need.target)
     if kept is not None and kept.asked == need.fingerprint:
         return kept.versions
     # The bridge to IIS has no part in a run here.
     without = replace(need, asked=replace(need.asked, added=()))
-    return wheelhouse.prepare({role: without}, report, replace(policy, wheels=False)).roles[role].versions
+    policy = replace(order.policy, wheels=False)
+    return wheelhouse.prepare({role: without}, order.report, policy).roles[role].versions
 
 
 def _uv(words: Sequence[str | Path], what: str, environ: Mapping[str, str]) -> None:

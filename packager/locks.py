@@ -18,6 +18,7 @@ from packager.target import PLATFORMS, Target
 NAME = re.compile(r".+\.[a-z]\w*-cp3\d+\.lock")
 """The files that this module writes."""
 _HEADER = re.compile(r"# asked ([0-9a-f]{32})")
+_PYTHON = re.compile(r"^# python (\S+) (\S+)$", re.MULTILINE)
 _HASH = r"sha256:([0-9a-f]{64})"
 _ENTRY = re.compile(
     rf"(?P<name>[\w.-]+)==(?P<version>[\w.!+-]+)(?: --hash={_HASH})?  # (?P<wheel>[\w.!+-]+\.whl)"
@@ -116,6 +117,12 @@ def shipped(lock: Lock, role: str) -> str:
     # ConfigureCloudService reads this line: which Python to install, and whether the one there is right.
     header += f"# python {lock.target.python} {lock.target.platform}\n"
     return header + "".join(f"{entry.requirement}\n" for entry in lock.entries)
+
+
+def shipped_for(text: str) -> tuple[str, str]:
+    """The platform and the full Python version that a lock in a bundle is for; empty if it is none of ours."""
+    found = _PYTHON.search(text)
+    return (found[2], found[1]) if found else ("", "")
 
 
 def changes(old: Lock | None, new: Lock) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -70,9 +70,9 @@ def select(
     except PylockSelectError as error:
         wrong = f"nothing that {target.label} can run: {error}"
         raise ServiceError(asked.fault(None, wrong, "Choose other versions")) from None
-    shelved = _shelved(asked.shelf, target)
-    pins = [_pin(package, file, folder) for package, file in selected]
-    pins = [shelved.get((pin.name, pin.version), pin) for pin in pins]
+    shelved = _shelved(asked, target)
+    found = (_pin(package, file, folder) for package, file in selected)
+    pins = [shelved.get((pin.name, pin.version), pin) for pin in found]
     faults = [fault for pin in pins for fault in _faults(asked, pin, target)]
     if faults:
         raise ServiceError(*faults)
@@ -136,15 +136,17 @@ def _faults(asked: Asked, pin: Pin, target: Target) -> list[Fault]:
     return []
 
 
-def _shelved(shelf: Sequence[Path], target: Target) -> dict[tuple[str, str], Pin]:
-    """The user's own wheels that run on the target, the best of each version, by name and version."""
+def _shelved(asked: Asked, target: Target) -> dict[tuple[str, str], Pin]:
+    """The user's own wheels that run on the target and may be taken, the best of each version, by name and version."""
     rank = {tag: number for number, tag in enumerate(target.tags())}
     found: dict[tuple[str, str], tuple[int, Pin]] = {}
-    for wheel in shelf:
+    for wheel in asked.shelf:
         name, version, _, tags = parse_wheel_filename(wheel.name)
+        allowed = _allowed(asked, str(name))
         best = min((rank[tag] for tag in tags if tag in rank), default=None)
         key = (str(name), str(version))
-        if best is not None and best < found.get(key, (len(rank), None))[0]:
+        may_be_taken = not allowed or f"sha256:{sha256_of(wheel)}" in allowed
+        if best is not None and may_be_taken and best < found.get(key, (len(rank), None))[0]:
             found[key] = (best, Pin(*key, "file", str(wheel.absolute()), wheel.name, sha256_of(wheel)))
     return {key: pin for key, (_, pin) in found.items()}
 

@@ -3,12 +3,14 @@
 import sys
 import tempfile
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uv
 
 from cloudservice.errors import ServiceError
+from cloudservice.files import link_whole
 from packager import pins, refusal
 from packager.pins import Pin
 from packager.requirements import Asked, Line
@@ -39,14 +41,17 @@ def resolve(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wi
     """What is asked for on the target, by name; every package that cannot be had is a fault."""
     named = {line.name for line in asked.lines}
     added = replace(asked, added=tuple(name for name in asked.added if name in named))
-    found: list[Pin] = []
-    if asked.lines or asked.locked:
-        found += pins.select(added, *_pylock(added, target, environ, wishes), target, wishes.files)
-    apart = tuple(name for name in asked.added if name not in {pin.name for pin in found})
-    if apart:
-        # They have no dependencies; to find that out, uv would build them each time.
-        alone = replace(asked, lines=(), locked=None, added=apart)
-        found += pins.select(alone, *_compiled(alone, target, environ, wishes, "--no-deps"), target, wishes.files)
+    apart = tuple(name for name in asked.added if name not in named)
+    # They have no dependencies; to find that out, uv would build them each time.
+    alone = replace(asked, lines=(), locked=None, added=apart)
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(_compiled, alone, target, environ, wishes, "--no-deps") if apart else None
+        found: list[Pin] = []
+        if asked.lines or asked.locked:
+            found += pins.select(added, *_pylock(added, target, environ, wishes), target, wishes.files)
+    there = {pin.name for pin in found}
+    if beside is not None:
+        found += (pin for pin in pins.select(alone, *beside.result(), target, wishes.files) if pin.name not in there)
     return tuple(sorted(found, key=lambda pin: pin.name))
 
 
@@ -116,6 +121,11 @@ def _compiled(asked: Asked, target: Target, environ: Mapping[str, str], wishes: 
         held += [f"{package}=={version}" for package, version in wishes.constraints.items()]
         constraints.write_text("".join(f"{line}\n" for line in held))
         options = ["--format", "pylock.toml", "--constraint", str(constraints), "--no-header", "--quiet"]
+        for wheel in asked.shelf:
+            # One for another machine would hide what an index has of that version.
+            if pins.fits(wheel.name, target):
+                link_whole(wheel, folder / wheel.name)
+        options += ["--find-links", str(folder)] if asked.shelf else []
         options += [word for package in sorted(wishes.unbuilt) for word in ("--only-binary", package)]
         argv: list[str | Path] = [
             _UV,
@@ -143,8 +153,7 @@ def _lines(asked: Asked) -> str:
 
 def _options(asked: Asked, target: Target) -> list[str]:
     """The target, and what uv takes as options of what stands in a requirements file."""
-    shelf = [str(asked.shelf[0].parent)] if asked.shelf else []
-    found = [word for place in (*asked.values("find-links"), *shelf) for word in ("--find-links", place)]
+    found = [word for place in asked.values("find-links") for word in ("--find-links", place)]
     for name in ("no-binary", "only-binary"):
         found += [word for value in asked.values(name) for word in (f"--{name}", value)]
     if asked.values("pre"):

@@ -1,5 +1,6 @@
 """The user's own store of package files: content-addressed, shared by all services, safe for several at once."""
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -19,9 +20,18 @@ def path_of(sha256: str, filename: str) -> Path:
 
 
 def has(sha256: str, filename: str) -> bool:
-    """Whether the store has a file, and it is whole."""
+    """Whether the store has a file, and it is whole. One that was is not read a second time by the same command."""
     path = path_of(sha256, filename)
-    return path.is_file() and sha256_of(path) == sha256
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return _is_whole(path, sha256, there.st_mtime_ns, there.st_size)
+
+
+@functools.cache
+def _is_whole(path: Path, sha256: str, _changed: int, _size: int) -> bool:
+    return sha256_of(path) == sha256
 
 
 def keep(source: Path) -> Path:

@@ -104,10 +104,13 @@ def _renew(
     roles: Mapping[str, tuple[Need, Lock | None, bool]], report: Report, policy: Policy
 ) -> dict[str, tuple[Lock, list[str]]]:
     """Resolve, fetch and build for some roles; the lock of each, and what is to be said of it."""
-    from packager import fetch, index
-    from packager.renewal import Renewal
+    from packager import index
 
-    around = index.uv_environ(offline=policy.offline)
+    with ThreadPoolExecutor(1) as pool:
+        asked_pip = pool.submit(index.uv_environ, policy.offline)
+        from packager import fetch  # which takes as long as pip takes to tell its settings
+        from packager.renewal import Renewal
+    around = asked_pip.result()
     renewals = {
         role: Renewal(need, kept, is_fresh, index.with_options(around, need.asked), policy, report)
         for role, (need, kept, is_fresh) in roles.items()
@@ -119,8 +122,15 @@ def _renew(
     pins = _each(Renewal.pins, renewals.values(), threads=_AT_ONCE)
     pairs = list(zip(renewals.values(), pins, strict=True))
     access = index.access((renewal.environ for renewal in renewals.values()), offline=policy.offline)
-    fetch.fetch([pin for renewal, some in pairs for pin in some if renewal.wants(pin)], access, report)
-    made = _each(lambda pair: pair[0].lock(pair[1], access), pairs)
+    wanted = [pin for renewal, some in pairs for pin in some if renewal.wants(pin)]
+    fetch.fetch([pin for pin in wanted if not pin.is_wheel], access, report)
+    made: list[tuple[Lock, list[str]]] = []
+    # What has to be built is built while wheels are fetched.
+    work = [
+        lambda: fetch.fetch([pin for pin in wanted if pin.is_wheel], access, report),
+        lambda: made.extend(_each(lambda pair: pair[0].lock(pair[1], access), pairs)),
+    ]
+    _each(lambda one: one(), work, threads=2)
     return dict(zip(roles, made, strict=True))
 
 

@@ -17,7 +17,7 @@ finally:
 
 from invoke import Collection
 
-from rolepack import adopt, change, check, emulate, new, package, wheels
+from rolepack import adopt, bundles, change, check, emulate, new, package, wheels
 
 namespace = Collection(
     new.new_service,
@@ -30,6 +30,9 @@ namespace = Collection(
     wheels.lock,
     wheels.wheels,
     package.package,
+    bundles.inspect,
+    bundles.verify,
+    bundles.extract,
     emulate.emulate,
     emulate.status,
     emulate.logs,

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from rolepack.command import AS_JSON, CONFIGURATION, PROGRAM, SERVICE, command, 
 if TYPE_CHECKING:
     from cloudservice.service import Service
     from emulator.run import Run
+    from packager.policy import Need
 
 
 @command(
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     help={
         "service": SERVICE,
         "configuration": f"{CONFIGURATION} Default: Local, or the only one.",
+        "package": "Run this bundle, with the wheels in it that run here, and not the sources.",
         "role": "Run only this role; repeatable.",
         "offline": "Use no network: the store has to have what is not installed yet.",
         "detach": "Return when every instance is Ready, or fail with the reason.",
@@ -31,6 +33,7 @@ def emulate(
     role: list[str],
     service: str | None = None,
     configuration: str | None = None,
+    package: str | None = None,
     detach: bool = False,
     offline: bool = False,
 ) -> None:
@@ -38,20 +41,18 @@ def emulate(
 
     Example: invoke emulate --role frontend --detach
     """
-    from cloudservice import folder
     from cloudservice.files import shown
     from emulator import client
 
-    root = service_folder(service)
-    configuration = configuration or folder.usual_configuration(root, "Local")
-    loaded = folder.load(root, configuration)
-    client.must_not_run(root)
-    told = _startable(_run(root, loaded, _chosen(loaded, role), detach, offline), role)
+    meant = _of_package(Path(package), service, configuration) if package else _of_sources(service, configuration)
+    client.must_not_run(meant.root)
+    told = _startable(_run(meant, _chosen(meant.loaded, role), detach, offline), role)
     if not detach:
-        say(f"Emulating service '{loaded.name}' from {shown(root)}, configuration {configuration}. Ctrl-C stops it.")
+        what = f"service '{meant.loaded.name}' from {shown(Path(package) if package else meant.root)}"
+        say(f"Emulating {what}, configuration {meant.loaded.configuration}. Ctrl-C stops it.")
         raise Exit(code=client.run_here(told))
     client.run_detached(told, say)
-    now = client.status(root)
+    now = client.status(meant.root)
     for name, url in now["endpoints"].items():
         say(f"{name} is at {url}")
     for line in _not_run(now):
@@ -157,14 +158,60 @@ def _startable(told: "Run", wanted: Sequence[str]) -> "Run":
     return replace(told, roles=able)
 
 
-def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool, offline: bool) -> "Run":
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What is to run: a service, the folder that its definition lies in, and the one where the run keeps its state."""
+
+    root: Path
+    place: Path
+    loaded: "Service"
+    is_packaged: bool
+
+
+def _of_sources(service: str | None, configuration: str | None) -> _Meant:
+    """The service that the user stands in, or names."""
+    from cloudservice import folder
+
+    root = service_folder(service)
+    return _Meant(root, root, folder.load(root, configuration or folder.usual_configuration(root, "Local")), False)
+
+
+def _of_package(file: Path, service: str | None, configuration: str | None) -> _Meant:
+    """The service in a bundle. Its state is kept in the service that the user stands in, or else beside the bundle.
+
+    The configuration is one beside the bundle, or else one of that service.
+    """
+    from cloudservice import folder, location
+    from cloudservice.errors import ServiceError
+    from packager import unpacked
+    from rolepack import progress
+
+    try:
+        root = service_folder(service)
+    except ServiceError:
+        if service is not None:
+            raise
+        root = file.absolute().parent
+    there = {**(folder.configurations(root) if location.definition_file(root).is_file() else {})}
+    there |= folder.configurations(file.absolute().parent)
+    name = configuration or folder.usual_of(there, "Local")
+    found = next((path for one, path in there.items() if one.lower() == name.lower()), None)
+    if found is None:
+        found = folder.configuration_file(file.absolute().parent, name)
+    with progress.shown() as report:
+        place = unpacked.unpack(file, root / ".rolepack" / "packages", found, report)
+    return _Meant(root, place, folder.load(place, name), True)
+
+
+def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> "Run":
     """Prepare the environments of the roles and put together what the emulator needs."""
     from cloudservice import folder
     from cloudservice.errors import Fault, ServiceError
     from emulator.run import Run, Runtime
     from packager import environment
-    from rolepack import needs, progress
+    from rolepack import progress
 
+    root, loaded = meant.root, meant.loaded
     runtimes: dict[str, Runtime] = {}
     deviations: list[str] = []
     faults: list[Fault] = []
@@ -172,26 +219,39 @@ def _run(root: Path, loaded: "Service", roles: tuple[str, ...], detach: bool, of
         for name in roles:
             place = root / ".rolepack" / "environments" / name
             try:
-                made = environment.prepare(place, needs.of_run(root, loaded, loaded.role(name)), report, offline)
+                need, there = _need(meant, name)
+                made = environment.prepare(place, need, report, offline, there)
                 web = loaded.role(name).kind == "web"
                 kit = environment.runtime_kit(made.python, report, offline) if web else None
                 runtimes[name] = Runtime(made.python, kit)
                 deviations += [f"{name}: {line}" for line in made.deviations]
             except ServiceError as error:
                 faults += error.faults
-    if faults:
+    able = tuple(name for name in roles if name in runtimes)
+    if faults and not (meant.is_packaged and able):
         raise ServiceError(*faults)
-    for line in (*deviations, *_changed(root, loaded, roles)):
+    for fault in faults:
+        say(f"What cannot run on this system is left out: {fault}")
+    for line in (*deviations, *(() if meant.is_packaged else _changed(root, loaded, able))):
         say(line)
     return Run(
         folder=root,
         service=loaded,
-        roles=roles,
-        sources={name: loaded.sources[name].folder for name in roles},
-        sites={name: folder.site_folders(root, loaded.role(name), loaded.sources[name]) for name in roles},
+        roles=able,
+        sources={name: loaded.sources[name].folder for name in able},
+        sites={name: folder.site_folders(meant.place, loaded.role(name), loaded.sources[name]) for name in able},
         runtimes=runtimes,
         detached=detach,
     )
+
+
+def _need(meant: _Meant, role: str) -> tuple["Need", Mapping[str, str] | None]:
+    """What a role needs, and the versions that it has on its target if a bundle says them."""
+    from packager import unpacked
+    from rolepack import needs
+
+    packaged = unpacked.need(meant.loaded.sources[role].folder) if meant.is_packaged else None
+    return packaged or (needs.of_run(meant.place, meant.loaded, meant.loaded.role(role)), None)
 
 
 def _changed(root: Path, loaded: "Service", roles: Sequence[str]) -> Iterable[str]:

@@ -24,6 +24,7 @@ from rolepack.command import (
 if TYPE_CHECKING:
     from cloudservice.service import Service
     from packager.policy import Need
+    from packager.signature import Private
     from packager.wheelhouse import Wheelhouse
 
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         "python": needs.PYTHON,
         "offline": needs.OFFLINE,
         "with_python": "A Python package (.nupkg or .zip) that the bundle brings along, for hosts without a network.",
+        "sign": "A private key in PEM to sign the bundle with, for `invoke verify`. Its password, if it has one, is in "
+        "the variable ROLEPACK_KEY_PASSWORD.",
         "output": "The file to make (default: dist/SERVICE.cspkg in the service's folder).",
         "json": AS_JSON,
     },
@@ -47,6 +50,7 @@ def package(
     python: str | None = None,
     offline: bool = False,
     with_python: str | None = None,
+    sign: str | None = None,
     output: str | None = None,
     json: bool = False,
 ) -> None:
@@ -57,12 +61,12 @@ def package(
     from packager import memo
 
     root = service_folder(service)
-    key = memo.key("package", configuration, target, python, with_python, output)
+    key = memo.key("package", configuration, target, python, with_python, sign, output)
     told = memo.recall(root, key)
     if told is not None and not json:
         say("Nothing has changed since the last packaging.")
     if told is None:
-        wanted = _Wanted(root, configuration, target, python, offline, with_python, output)
+        wanted = _Wanted(root, configuration, target, python, offline, with_python, sign, output)
         began = memo.begin(root)
         told, files = _make(wanted, quiet=json)
         memo.remember(root, key, began, files, told)
@@ -83,6 +87,7 @@ class _Wanted:
     python: str | None
     offline: bool
     with_python: str | None
+    sign: str | None
     output: str | None
 
 
@@ -90,7 +95,7 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], list[Path]]:
     """Package; what is to be told of it, for people and for programs, and the files that it was made from."""
     from cloudservice import folder, sources
     from cloudservice.files import write_whole
-    from packager import bundle, interpreter, wheelhouse
+    from packager import bundle, interpreter, sbom, suspects, wheelhouse
     from packager.policy import Policy
     from rolepack import progress
 
@@ -104,27 +109,43 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], list[Path]]:
     if brought is not None:
         for fitting in {need.target.label: need.target for need in asked.values()}.values():
             interpreter.check(brought, fitting)
+    key = _key(wanted.sign)
     with progress.shown(quiet) as report:
         wheels = wheelhouse.prepare(asked, report, Policy(offline=wanted.offline))
         needs.keep(asked, wheels, silent if quiet else say)
         planned = bundle.plan(root, loaded, wheels, brought)
-        bundle.write(path, planned, report)
+        materials = sbom.of(loaded, wheels)
+        bundle.write(path, planned.having(sbom.NAME, materials), report, key)
     beside = path.parent / folder.configuration_file(root, configuration).name
     write_whole(beside, folder.configuration_file(root, configuration).read_bytes())
-    made = _Made(loaded, path, beside, wheels, brought)
-    told = {"lines": list(_lines(made)), "json": _json(made), "made": [str(path), str(beside)]}
-    return told, [*_files(root, loaded, asked.values()), path, beside, *([brought] if brought else [])]
+    bill = path.with_name(path.stem + sbom.ENDING)
+    write_whole(bill, materials)
+    made = _Made(loaded, path, beside, bill, wheels, brought, suspects.remarks(planned))
+    told = {"lines": list(_lines(made)), "json": _json(made), "made": [str(path), str(beside), str(bill)]}
+    given = [Path(one) for one in (wanted.with_python, wanted.sign) if one]
+    return told, [*_files(root, loaded, asked.values()), path, beside, bill, *given]
+
+
+def _key(path: str | None) -> "Private | None":
+    """The key to sign with, if one is named."""
+    if path is None:
+        return None
+    from packager import signature
+
+    return signature.load_private(Path(path))
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A bundle, the configuration beside it, and what they were made of."""
+    """A bundle, the configuration and the bill of materials beside it, what they were made of, and what looks wrong."""
 
     service: "Service"
     path: Path
     beside: Path
+    bill: Path
     wheels: "Wheelhouse"
     brought: Path | None
+    warnings: list[str]
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -148,18 +169,20 @@ def _lines(made: _Made) -> Iterable[str]:
     for name, reason in made.left_out.items():
         yield f"{name} is left out: {reason}."
     yield from wheels.remarks
+    yield from made.warnings
     for name in wheels.roles:
         script = scripts.foreign(made.service.sources[name])
         if script is not None:
             wrong = f"{name}: {shown(script)} is not rolepack's"
             yield f"{wrong}: on a host it installs packages as it says, not these wheels."
+    beside = f"{shown(made.beside)}, {shown(made.bill)}"
     size = f"{made.path.stat().st_size / 1e6:.1f} MB"
     with_what = f"{counted(wheels.wheels, 'wheel')}{f' and {made.brought.name}' if made.brought else ''}"
     labels = dict.fromkeys(lock.target.label for lock in wheels.roles.values())
     what = f"{', '.join(made.roles)} with {with_what}{f' for {listed(labels)}' if labels else ''}"
     yield f"Packaged {what} into {shown(made.path)} ({size})."
-    yield f"Configuration {made.service.configuration} lies beside it: {shown(made.beside)}."
-    yield "Azure's own fabric cannot start this bundle: its runtime may not be shipped. It is for rolepack's own tools."
+    yield f"Configuration {made.service.configuration} and the bill of materials lie beside it: {beside}."
+    yield "Azure's own fabric cannot start this bundle: its runtime may not be shipped. `invoke emulate --package` can."
 
 
 def _json(made: _Made) -> dict[str, object]:
@@ -174,7 +197,9 @@ def _json(made: _Made) -> dict[str, object]:
         "configuration": str(made.beside.resolve()),
         "size": made.path.stat().st_size,
         "sha256": sha256_of(made.path),
+        "sbom": str(made.bill.resolve()),
         "left_out": made.left_out,
+        "warnings": made.warnings,
         "targets": {
             name: {"platform": lock.target.platform, "python": lock.target.python} for name, lock in locks.items()
         },
@@ -191,10 +216,11 @@ def _files(root: Path, loaded: "Service", asked: Iterable["Need"]) -> Iterable[P
     yield from (path for path in root.iterdir() if path.is_file())
     for role in loaded.roles:
         source = loaded.sources[role.name]
-        for place in {source.folder, *folder.site_folders(root, role, source).values()}:
-            yield from contents.everything(place)
+        virtual = folder.virtual_folders(root, role, source).values()
+        for place in {source.folder, *virtual, *folder.content_folders(root, role).values()}:
+            yield from contents.everything(place, contents.rules(root, place, source.language))
         if source.project is not None:
             yield source.project
     for need in asked:
         for path in need.asked.files:
-            yield from contents.everything(path) if path.is_dir() else [path]
+            yield from contents.everything(path, contents.DEFAULT) if path.is_dir() else [path]

@@ -273,7 +273,7 @@ def test_folders_without_a_service_are_refused(studio, tmp_path):
 def test_only_the_files_that_a_project_lists_are_packaged(studio):
     source = folder.load(studio / "Cloud", "Local").sources["ParserRole"]
     listing = project.listing(source.project)
-    assert [str(name) for name, _ in contents.files(source.folder, listing)] == [
+    assert [str(name) for name, _ in contents.files(source.folder, contents.DEFAULT, listing)] == [
         "Bin/ConfigureCloudService.ps1",
         "Bin/LaunchWorker.ps1",
         "Bin/ps.cmd",
@@ -287,7 +287,7 @@ def test_a_dotnet_role_is_left_out_of_the_bundle(studio):
     loaded = folder.load(studio / "Cloud", "Local")
     assert list(bundle.left_out(loaded)) == ["Site"]
     planned = bundle.plan(studio / "Cloud", loaded, Wheelhouse({}))
-    assert list(planned.layouts) == ["Roles/ParserRole"]
+    assert list(planned.roles) == ["ParserRole"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""The definition of a service as its author may have written it, from what a bundle has of it.
+
+The reverse of `normalised` and `rolemodel`, which the SDK has none of.
+"""
+
+from collections.abc import Mapping
+from xml.etree import ElementTree
+
+from cloudservice.rolemodel import NAMESPACE
+
+_OF_MODEL = ("Startup", "Runtime", "Sites")
+_NOT_OF_DEFINITION = {"Task": "relativePath", "Runtime": "protocolVersion"}
+
+
+def render(definition: str, models: Mapping[str, str], folders: Mapping[tuple[str, str], str]) -> bytes:
+    r"""The document, of a normalised definition and the RoleModel.xml of each role.
+
+    `folders` gives for a role and a folder of its root, such as `sitesroot\\0`, where it is now, relative to the
+    document. Both texts are without DOCTYPE, which their readers have seen to.
+    """
+    ElementTree.register_namespace("", NAMESPACE)
+    root = ElementTree.fromstring(definition)  # noqa: S314
+    for role in root:
+        name = role.get("name", "")
+        if name not in models:
+            continue
+        model = ElementTree.fromstring(models[name])  # noqa: S314
+        for part in model:
+            if part.tag.rpartition("}")[2] in _OF_MODEL and (len(part) or part.attrib):
+                _adapt(part, name, folders)
+                role.append(part)
+    ElementTree.indent(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+
+def _adapt(part: ElementTree.Element, role: str, folders: Mapping[tuple[str, str], str]) -> None:
+    """Take out what only a RoleModel says, and let folders be where they are."""
+    for element in part.iter():
+        element.attrib.pop(_NOT_OF_DEFINITION.get(element.tag.rpartition("}")[2], ""), None)
+        directory = element.get("physicalDirectory")
+        if directory is not None:
+            element.set("physicalDirectory", folders.get((role, directory), directory))

@@ -1,0 +1,79 @@
+"""What should perhaps not be in a bundle: files that look like secrets, and paths that Windows cannot unpack.
+
+A bundle lies in the storage of whoever deploys it, and on every host: what is in it, is readable there.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cloudservice.files import shown
+from packager.bundle import Bundle
+
+_ENVIRONMENT = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$)[\w.-]+)?", re.IGNORECASE)
+_STORES = re.compile(
+    r".+\.(pfx|p12|jks|keystore|ppk|publishsettings)|id_(rsa|dsa|ecdsa|ed25519)|\.(pypirc|netrc|pgpass)", re.I
+)
+_CONTENT = re.compile(
+    rb"(?P<key>-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----)"
+    rb"|(?P<account>\bAccountKey\s*=\s*[A-Za-z0-9+/]{40,}=*)"
+    rb"|(?P<shared>\bSharedAccess(?:Key|Signature)\s*=\s*[A-Za-z0-9+/%&=]{20,})"
+    rb"|(?P<password>\b(?:Server|Data Source|Host)\s*=[^\r\n]{1,200};\s*(?:Password|Pwd)\s*=\s*[^;\s\"'{$%<]{3,})"
+    rb"|(?P<url>\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"'<>{}$%]{1,100}:[^\s/:@\"'<>{}$%]{3,200}@[a-z0-9.-])",
+    re.IGNORECASE,
+)
+_SAID = {
+    "key": "it holds a private key",
+    "account": "it holds the key of a storage account",
+    "shared": "it holds a shared access key or signature",
+    "password": "it holds a connection string with its password",
+    "url": "it holds an address with its password",
+}
+_MOST = 2 * 1024 * 1024
+"""Bytes of a file that is looked into; larger ones are data."""
+_LONGEST = 259
+"""Characters that most of Windows' programs take in a path."""
+_DRIVE = "E:"
+"""Where Azure unpacks a role."""
+
+
+def remarks(bundle: Bundle) -> list[str]:
+    """What a user should look at before deploying, a line each; never the secret itself."""
+    return [*_secrets(bundle), *_paths(bundle)]
+
+
+def _secrets(bundle: Bundle) -> Iterator[str]:
+    for part in bundle.parts.values():
+        if isinstance(part.source, Path) and not part.compressed:
+            reason = _by_name(part.source) or (_by_content(part.source) if part.size <= _MOST else None)
+            if reason is not None:
+                where, why = reason
+                yield f"warning: {where}: {why}, and lies readable in the bundle. Leave it out with .rolepackignore."
+
+
+def _by_name(path: Path) -> tuple[str, str] | None:
+    if _ENVIRONMENT.fullmatch(path.name):
+        return shown(path), "files of that name hold settings and passwords"
+    if _STORES.fullmatch(path.name):
+        return shown(path), "files of that name hold keys or passwords"
+    return None
+
+
+def _by_content(path: Path) -> tuple[str, str] | None:
+    content = path.read_bytes()
+    found = _CONTENT.search(content)
+    if found is None:
+        return None
+    line = content.count(b"\n", 0, found.start()) + 1
+    return f"{shown(path)}:{line}", _SAID[str(found.lastgroup)]
+
+
+def _paths(bundle: Bundle) -> Iterable[str]:
+    for role, files in bundle.roles.items():
+        long = [path for path in files if len(_DRIVE + path) > _LONGEST]
+        if long:
+            longest = max(long, key=len)
+            yield (
+                f"warning: role '{role}' has {len(long)} paths of more than {_LONGEST} characters on a host, such as "
+                f"{_DRIVE}{longest}. Shorten names, or leave them out with .rolepackignore."
+            )

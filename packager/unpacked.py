@@ -1,0 +1,76 @@
+"""A bundle as the folder of a service that can run: its roles, its definition, a configuration."""
+
+import shutil
+from pathlib import Path
+
+from cloudservice import folder, location, unpackaged
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import sha256_of, shown, whole_folder, write_whole
+from packager import bundle, locks, opened, requirements, target
+from packager.opened import Opened
+from packager.policy import Need
+from packager.progress import Report
+from packager.requirements import Asked, Line
+from packager.wheelhouse import FOLDER
+
+_ROLES, _SITES, _APPROOT = "roles", "sites", "approot"
+
+
+def unpack(path: Path, place: Path, configuration: Path, report: Report) -> Path:
+    """The folder of a service below `place`, made of a bundle and a configuration; made once for each bundle."""
+    root = place / sha256_of(path)[:16]
+    if not root.is_dir():
+        for old in place.iterdir() if place.is_dir() else ():
+            shutil.rmtree(old, ignore_errors=True)
+        with opened.opened(path) as found, whole_folder(root) as made:
+            for role in found.manifest.roles:
+                _lay(found, role, made, report)
+            write_whole(made / location.DEFINITION, _definition(found, made))
+    for old in folder.configurations(root).values():
+        old.unlink()
+    write_whole(root / configuration.name, configuration.read_bytes())
+    return root
+
+
+def need(role: Path) -> tuple[Need, dict[str, str]] | None:
+    """What an unpacked role needs, and the versions in its bundle; None if it has no lock."""
+    lock = role / bundle.LOCK
+    if not lock.is_file():
+        return None
+    platform, python = locks.shipped_for(lock.read_text("utf-8"))
+    pinned = requirements.read(lock).lines
+    # A wheel for this machine has another hash than the one in the bundle.
+    lines = tuple(Line(line.file, line.number, line.requirement) for line in pinned)
+    shelf = tuple(sorted((role / FOLDER).glob("*.whl")))
+    fitting = target.parse(platform, python) if platform in target.PLATFORMS else target.nearest_here(python)
+    versions = dict(line.requirement.split("==", 1) for line in lines)
+    return Need(Asked(lock, lines, shelf=shelf), fitting), versions
+
+
+def _lay(found: Opened, role: str, made: Path, report: Report) -> None:
+    """Put a role's own files and its sites where a service has them."""
+    root = made / ".role"
+    opened.extract(found, role, root, report)
+    (made / _ROLES).mkdir(exist_ok=True)
+    (root / _APPROOT).mkdir(exist_ok=True)
+    (root / _APPROOT).rename(made / _ROLES / role)
+    if (root / "sitesroot").is_dir():
+        (made / _SITES).mkdir(exist_ok=True)
+        (root / "sitesroot").rename(made / _SITES / role)
+    shutil.rmtree(root)
+
+
+def _definition(found: Opened, made: Path) -> bytes:
+    part = f"ServiceDefinition/{location.DEFINITION}"
+    if part not in found.manifest.parts:
+        raise ServiceError(Fault(shown(found.path), "it has no service definition", "Make the bundle again"))
+    text = b"".join(found.read(part)).decode("utf-8-sig")
+    roles = found.manifest.roles
+    models = {role: found.text(role, "\\RoleModel.xml") for role in roles}
+    if any("<!DOCTYPE" in one for one in (text, *models.values())):
+        raise ServiceError(Fault(shown(found.path), "a document in it has a DOCTYPE", "Do not use it"))
+    folders = {(role, _APPROOT): f"{_ROLES}/{role}" for role in roles}
+    for role in roles:
+        for site in (made / _SITES / role).glob("*"):
+            folders[role, f"sitesroot\\{site.name}"] = f"{_SITES}/{role}/{site.name}"
+    return unpackaged.render(text, models, folders)
