@@ -184,9 +184,8 @@ def of(role: Role, source: Source, target: Target, named: str | None = None) -> 
     """
     path = _usual(source.folder) if named is None else source.folder / named
     if named is not None and not path.is_file():
-        raise ServiceError(
-            Fault(shown(path), "there is no such file, and invoke.yaml names it", "Correct requirements")
-        )
+        wrong = "there is no such file, and requirements in invoke.yaml names it"
+        raise ServiceError(Fault(shown(path), wrong, "Correct that, or add the file"))
     if source.language != "Python" and not path.exists():
         return None
     added = (_BRIDGE,) if source.language == "Python" and role.kind == "web" and target.is_windows else ()

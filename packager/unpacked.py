@@ -21,7 +21,8 @@ def unpack(path: Path, place: Path, configuration: Path, report: Report) -> Path
     root = place / sha256_of(path)[:16]
     if not root.is_dir():
         for old in place.iterdir() if place.is_dir() else ():
-            shutil.rmtree(old, ignore_errors=True)
+            if not (old / ".rolepack").exists():  # one that has run keeps its logs, and may be running
+                shutil.rmtree(old, ignore_errors=True)
         with opened.opened(path) as found, whole_folder(root) as made:
             for role in found.manifest.roles:
                 _lay(found, role, made, report)

@@ -57,7 +57,9 @@ def emulate(
         say(f"{name} is at {url}")
     for line in _not_run(now):
         say(line)
-    say(f"{counted(now['instances'], 'instance')} Ready. Next: {PROGRAM} status, {PROGRAM} logs, {PROGRAM} stop")
+    where = "" if meant.is_found else f" --service {shown(meant.root)}"
+    verbs = ", ".join(f"{PROGRAM} {verb}{where}" for verb in ("status", "logs", "stop"))
+    say(f"{counted(now['instances'], 'instance')} Ready. Next: {verbs}")
 
 
 @command(help={"service": SERVICE, "json": AS_JSON})
@@ -167,6 +169,11 @@ class _Meant:
     loaded: "Service"
     is_packaged: bool
 
+    @property
+    def is_found(self) -> bool:
+        """Whether commands find that folder by where the user stands, or by the `--service` that was given."""
+        return not self.is_packaged or self.root != self.place
+
 
 def _of_sources(service: str | None, configuration: str | None) -> _Meant:
     """The service that the user stands in, or names."""
@@ -177,11 +184,11 @@ def _of_sources(service: str | None, configuration: str | None) -> _Meant:
 
 
 def _of_package(file: Path, service: str | None, configuration: str | None) -> _Meant:
-    """The service in a bundle. Its state is kept in the service that the user stands in, or else beside the bundle.
+    """The service in a bundle, run with the state of the service that the user stands in, or else with its own.
 
     The configuration is one beside the bundle, or else one of that service.
     """
-    from cloudservice import folder, location
+    from cloudservice import folder
     from cloudservice.errors import ServiceError
     from packager import unpacked
     from rolepack import progress
@@ -191,16 +198,15 @@ def _of_package(file: Path, service: str | None, configuration: str | None) -> _
     except ServiceError:
         if service is not None:
             raise
-        root = file.absolute().parent
-    there = {**(folder.configurations(root) if location.definition_file(root).is_file() else {})}
-    there |= folder.configurations(file.absolute().parent)
+        root = None
+    beside = file.absolute().parent
+    there = {**(folder.configurations(root) if root else {}), **folder.configurations(beside)}
     name = configuration or folder.usual_of(there, "Local")
     found = next((path for one, path in there.items() if one.lower() == name.lower()), None)
-    if found is None:
-        found = folder.configuration_file(file.absolute().parent, name)
     with progress.shown() as report:
-        place = unpacked.unpack(file, root / ".rolepack" / "packages", found, report)
-    return _Meant(root, place, folder.load(place, name), True)
+        packages = (root or beside) / ".rolepack" / "packages"
+        place = unpacked.unpack(file, packages, found or folder.configuration_file(beside, name), report)
+    return _Meant(root or place, place, folder.load(place, name), True)
 
 
 def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> "Run":

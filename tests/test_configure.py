@@ -14,6 +14,7 @@ from conftest import add_role, make_wheel
 
 from cloudservice import definition, location, rolemodel
 from cloudservice.files import sha256_of
+from cloudservice.service import Site
 
 DOUBLE = """#!{python}
 # Records how it is called. As appcmd it keeps the FastCGI applications, as dism it ends as it is told.
@@ -75,7 +76,9 @@ class Host:
     def model(self, role: str, sites: dict[str, str]) -> None:
         """Write RoleModel.xml."""
         defined = definition.load(self.root.parent / "shop" / location.DEFINITION)
-        (self.root / "RoleModel.xml").write_bytes(rolemodel.render(defined.role(role), sites))
+        named = tuple(Site(name, None, (), ()) for name in sites)
+        places = {(name,): place for name, place in sites.items()}
+        (self.root / "RoleModel.xml").write_bytes(rolemodel.render(defined.role(role)._replace(sites=named), places))
 
     def run(
         self, name: str = "ConfigureCloudService.py", *words: str, python: str | Path = sys.executable, **environ: str

@@ -147,7 +147,8 @@ def test_the_examples_for_ci_do_what_they_say(tmp_path, rolepack, name):
     assert [word for word in re.findall(r"invoke (\w+)", said) if word != "status"] == [
         *("check", "emulate", "stop", "package")
     ]
-    assert {path.name for path in (place / "dist").iterdir()} == {"shop.cspkg", "ServiceConfiguration.Cloud.cscfg"}
+    made = {path.name for path in (place / "dist").iterdir()}
+    assert made == {"shop.cspkg", "shop.cdx.json", "ServiceConfiguration.Cloud.cscfg"}
     assert "dist" in (place / name).read_text()
 
 

@@ -80,7 +80,7 @@ def test_two_packagings_give_the_same_bytes_and_every_hash_matches(gallery, role
     names = re.findall(r"<FilePath>(.*?)</FilePath>", text)
     wheels = {name.rpartition("\\")[2] for name in names if "\\wheelhouse\\" in name}
     assert any(re.fullmatch(r"numpy-2\.\d+\.\d+-cp312-cp312-win_amd64\.whl", wheel) for wheel in wheels)
-    assert {path.name for path in bundle.parent.iterdir()} == {bundle.name, beside.name}
+    assert {path.name for path in bundle.parent.iterdir()} == {bundle.name, beside.name, "gallery.cdx.json"}
 
 
 def test_a_service_made_from_nothing_runs_without_an_edit(tmp_path, rolepack):
