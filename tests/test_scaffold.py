@@ -246,7 +246,15 @@ def test_a_new_service_with_roles_is_one_folder_and_passes_every_check(tmp_path,
     assert [role.endpoints[0].port for role in done.services[0].roles[:2]] == [80, 81]
     assert [probe.name for probe in done.services[0].probes] == ["site-health", "admin-health"]
     assert below(tmp_path / "shop") >= {
-        *("README.md", "invoke.yaml", "tasks.py", ".gitignore", "azure-pipelines.yml", ".github/workflows/service.yml"),
+        *(
+            "README.md",
+            "invoke.yaml",
+            "tasks.py",
+            ".gitignore",
+            ".rolepackignore",
+            "azure-pipelines.yml",
+            ".github/workflows/service.yml",
+        ),
         *("ServiceConfiguration.Local.cscfg", "ServiceConfiguration.Cloud.cscfg", "roles/mail/worker.py"),
     }
     assert [path.name for path in tmp_path.iterdir()] == ["shop"]
