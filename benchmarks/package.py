@@ -1,6 +1,7 @@
 """How long packaging takes beside its peers, and how much memory: two roles with seven packages, for Windows.
 
-`pip download` evaluates markers for the wrong machine; pex3 does not.
+`pip download` evaluates markers for the wrong machine; pex3 does not. Both resolve and fetch for one role at a time.
+The roles are workers, since a web role gets one package more, which has to be built.
 
 .venv/bin/python benchmarks/package.py
 """
@@ -10,13 +11,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from interleaved import compare
 
 BIN = Path(sys.executable).parent
 REQUIREMENTS = "flask\nnumpy\ncryptography\nlxml\npandas\npsycopg2-binary\npillow\n"
-ROLES = ("web", "jobs")
+ROLES = ("jobs", "more")
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 PLATFORM = """
 import json
@@ -43,30 +45,36 @@ class Contest:
     def __init__(self, folder: Path) -> None:
         self.place, self.cache, self.peer = folder / "service", folder / "cache", folder / "peer"
         self.environ = {**os.environ, "XDG_CACHE_HOME": str(self.cache), "UV_CACHE_DIR": str(self.cache / "uv")}
-        words = [BIN / "rolepack", "new-service", "big", "--web", "web", "--worker", "jobs", "--service", self.place]
-        subprocess.run(words, check=True, **QUIET)
-        for name in ROLES:
-            (self.place / "roles" / name / "requirements.txt").write_text(REQUIREMENTS)
+        self.make(self.place, [word for name in ROLES for word in ("--worker", name)], ROLES)
+        self.site = folder / "site"
+        self.make(self.site, ["--web", "web", "--worker", "jobs"], ("web", "jobs"))
         subprocess.run([sys.executable, "-m", "venv", self.peer], check=True)
         subprocess.run([self.peer / "bin/pip", "install", "-q", "pex"], check=True, **QUIET)
         told = subprocess.run([sys.executable, "-c", PLATFORM], capture_output=True, text=True, check=True).stdout
         (folder / "platform.json").write_text(told)
 
+    def make(self, place: Path, roles: list[str], names: Iterable[str]) -> None:
+        """A service whose roles all need the same."""
+        subprocess.run([BIN / "rolepack", "new-service", "big", *roles, "--service", place], check=True, **QUIET)
+        for name in names:
+            (place / "roles" / name / "requirements.txt").write_text(REQUIREMENTS)
+
     def forget(self) -> None:
         """As on a machine that has never packaged; the locks stay, as they do in a clone."""
         shutil.rmtree(self.cache, ignore_errors=True)
-        shutil.rmtree(self.place / ".rolepack", ignore_errors=True)
+        for place in (self.place, self.site):
+            shutil.rmtree(place / ".rolepack", ignore_errors=True)
 
-    def package(self) -> None:
+    def package(self, place: Path | None = None) -> None:
         """Our own."""
-        subprocess.run([BIN / "rolepack", "package"], cwd=self.place, env=self.environ, check=True, **QUIET)
+        subprocess.run([BIN / "rolepack", "package"], cwd=place or self.place, env=self.environ, check=True, **QUIET)
 
-    def cold(self) -> None:
+    def cold(self, place: Path | None = None) -> None:
         """Nothing is there, and no lock either."""
         self.forget()
-        for lock in self.place.glob("roles/*/*.lock"):
+        for lock in (place or self.place).glob("roles/*/*.lock"):
             lock.unlink()
-        self.package()
+        self.package(place)
 
     def cold_with_locks(self) -> None:
         """A fresh clone."""
@@ -75,7 +83,7 @@ class Contest:
 
     def edited(self) -> None:
         """One source file is another."""
-        path = self.place / "roles" / "jobs" / "worker.py"
+        path = self.place / "roles" / ROLES[0] / "worker.py"
         path.write_text(f"{path.read_text()}\n# edited\n")
         self.package()
 
@@ -89,16 +97,35 @@ class Contest:
             subprocess.run(argv, env=self.environ, check=True, **QUIET)
 
     def pex(self) -> None:
-        """Both roles in one go, since they need the same."""
+        """Each role by itself, the second with what the first has left in its cache."""
         self.forget()
-        source = self.place / "roles" / ROLES[0] / "requirements.txt"
         platform = ["--complete-platform", self.place.parent / "platform.json"]
-        argv = [self.peer / "bin/pex3", "download", *platform, "-d", self.cache / "pex", "-r", source]
-        subprocess.run(argv, env={**self.environ, "PEX_ROOT": str(self.cache / "pex-root")}, check=True, **QUIET)
+        environ = {**self.environ, "PEX_ROOT": str(self.cache / "pex-root")}
+        for name in ROLES:
+            source = self.place / "roles" / name / "requirements.txt"
+            argv = [self.peer / "bin/pex3", "download", *platform, "-d", self.cache / "pex" / name, "-r", source]
+            subprocess.run(argv, env=environ, check=True, **QUIET)
 
     def listed(self) -> None:
         """What any command line costs."""
         subprocess.run([BIN / "invoke", "--list"], cwd=self.place, check=True, stdout=subprocess.DEVNULL)
+
+    def many(self) -> dict[str, Callable[[], None]]:
+        """Packaging for 1, 5 and 25 roles after a source has changed."""
+        found = {}
+        for count in (1, 5, 25):
+            place = self.place.parent / f"roles{count}"
+            names = [f"jobs{number}" for number in range(count)]
+            self.make(place, [word for name in names for word in ("--worker", name)], names)
+            self.package(place)
+
+            def edited(place: Path = place) -> None:
+                path = place / "roles" / "jobs0" / "worker.py"
+                path.write_text(f"{path.read_text()}\n# edited\n")
+                self.package(place)
+
+            found[f"{count} roles" if count > 1 else "1 role"] = edited
+        return found
 
     def memory(self) -> int:
         """The peak of the packaging process in MB, with everything to do."""
@@ -122,8 +149,9 @@ def main() -> None:
             {
                 "invoke package": contest.cold,
                 "invoke package, with locks": contest.cold_with_locks,
+                "invoke package, a web role with its bridge": lambda: contest.cold(contest.site),
                 "pip download, twice": contest.pip,
-                "pex3 download, once": contest.pex,
+                "pex3 download, twice": contest.pex,
             },
         )
         contest.package()
@@ -138,6 +166,8 @@ def main() -> None:
             runs=9,
         )
         size = (contest.place / "dist" / "big.cspkg").stat().st_size / 1e6
+        contest.package()
+        compare("roles that need the same, with all that they need in the store", contest.many())
         print(f"peak memory {contest.memory()} MB for a bundle of {size:.0f} MB")
 
 

@@ -143,11 +143,14 @@ class Asked:
     def line_of(self, package: str) -> Line | None:
         """The line that names a package, or that of the file in which all versions are locked."""
         if self.locked is not None:
-            named = re.compile(rf'name = "{re.escape(package)}"')
-            lines = enumerate(self.locked.read_text("utf-8").splitlines(), 1)
-            return next((Line(self.locked, number, text) for number, text in lines if named.match(text)), None)
+            wanted = f'name = "{package}"'
+            lines = enumerate(self.locked.read_text("utf-8", "replace").splitlines(), 1)
+            return next((Line(self.locked, number, text) for number, text in lines if text.startswith(wanted)), None)
         wanted = canonical(package)
-        return next((line for line in self.lines if line.name == wanted), None)
+        named = (line for line in self.lines if line.name == wanted)
+        # A folder or an address may be called like the package in it.
+        nameless = (line for line in self.lines if not line.name and wanted in canonical(line.requirement))
+        return next(named, None) or next(nameless, None)
 
     def fault(self, package: str | None, wrong: str, remedy: str) -> Fault:
         """A fault at the line that names the package, or at the file when another package needs it."""

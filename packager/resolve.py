@@ -17,6 +17,7 @@ from packager.requirements import Asked, Line
 from packager.target import Target
 from packager.tools import ToolError, run
 
+_OTHER_PYTHON = "incompatible with the project's Python requirement"
 _UV = uv.find_uv_bin()
 """Found here and not by each thread that resolves a role: what it asks, sysconfig, is not safe when first asked."""
 
@@ -60,7 +61,8 @@ def locate(asked: Asked, wanted: Collection[Pin], target: Target, environ: Mappi
     addresses = tuple(line for line in asked.lines if line.is_address)
     found_there = {line.name for line in addresses}
     lines = (Line(asked.path, 0, f"{pin.name}=={pin.version}") for pin in wanted if pin.name not in found_there)
-    alone = replace(asked, lines=(*addresses, *lines), constraints=(), added=())
+    options = tuple(line for line in asked.options if line.option[0] != "require-hashes")
+    alone = replace(asked, lines=(*addresses, *lines), constraints=(), options=options, added=())
     files = {pin.name: pin.sha256 for pin in wanted if pin.sha256}
     return tuple(pins.select(alone, *_compiled(alone, target, environ, FREE, "--no-deps"), target, files))
 
@@ -93,21 +95,19 @@ def _pylock(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wi
     folder = asked.locked.parent
     if asked.locked.name != "uv.lock":
         return asked.locked.read_text("utf-8", "replace"), folder
-    words = [
-        "export",
-        "--locked",
-        "--format",
-        "pylock.toml",
-        "--no-emit-project",
-        "--no-default-groups",
-        "--no-header",
-        "--quiet",
-    ]
-    # The project is this folder alone, whatever workspace lies above it, and no environment is made for it.
     try:
-        return run([_UV, *words, "--python", sys.executable], environ, folder), folder
+        return _exported(folder, "--locked", environ), folder
     except ToolError as error:
-        raise ServiceError(refusal.of_uv(asked, str(error))) from None
+        if _OTHER_PYTHON not in str(error):
+            raise ServiceError(refusal.of_uv(asked, str(error))) from None
+    # Whether it fits its project, uv tells only with a Python that the project allows.
+    return _exported(folder, "--frozen", environ), folder
+
+
+def _exported(folder: Path, how: str, environ: Mapping[str, str]) -> str:
+    """The pylock of a project with a uv.lock, without the project and its development groups."""
+    options = ["--format", "pylock.toml", "--no-header", "--quiet", "--no-emit-project", "--no-default-groups"]
+    return run([_UV, "export", how, *options, "--python", sys.executable], environ, folder)
 
 
 def _compiled(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wishes, *more: str) -> tuple[str, Path]:

@@ -172,11 +172,16 @@ def test_hashes_of_the_user_choose_the_file_and_are_kept_to(role, shelf):
         role.asks(f"main==1.0 --hash=sha256:{'0' * 64}\n").gets()
 
 
-def test_all_hashes_are_wanted_where_a_line_says_so(role, shelf):
+def test_all_hashes_are_wanted_where_a_line_says_so(role, shelf, tmp_path, monkeypatch):
     digest = requirements.sha256_of(shelf("main", "1.0", requires=("other",)))
     shelf("other", "1.0")
     with pytest.raises(ServiceError, match=r"other 1.0 has no hash, and --require-hashes asks for one"):
         role.asks(f"--require-hashes\nmain==1.0 --hash=sha256:{digest}\n").gets()
+    own = requirements.sha256_of(tmp_path / "made" / "other-1.0-py3-none-any.whl")
+    lines = f"--require-hashes\nmain==1.0 --hash=sha256:{digest}\nother==1.0 --hash=sha256:{own}\n"
+    assert role.asks(lines).gets() == {"main": "1.0", "other": "1.0"}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    assert role.gets() == {"main": "1.0", "other": "1.0"}
 
 
 def test_constraints_hold_and_ask_for_nothing(role, shelf):
@@ -367,7 +372,13 @@ def test_a_uv_lock_gives_the_versions_for_the_target(role, shelf, index):
     shelf("main", "1.5", requires=())
     assert role.gets() == {"main": "1.0", "wincolour": "1.0"}
     project = role.folder / "pyproject.toml"
-    project.write_text(project.read_text().replace("main<2", "main<2,>1"))
+    text = project.read_text()
+    project.write_text(text.replace(">=3.11", ">=3.12"))
+    lock = role.folder / "uv.lock"
+    lock.write_text(lock.read_text().replace(">=3.11", ">=3.12"))
+    assert role.gets(RENEW) == {"main": "1.0", "wincolour": "1.0"}
+    lock.write_text(lock.read_text().replace(">=3.12", ">=3.11"))
+    project.write_text(text.replace("main<2", "main<2,>1"))
     with pytest.raises(
         ServiceError, match=r"uv.lock: it does not fit the pyproject.toml beside it any more. Run `uv lock`"
     ):
