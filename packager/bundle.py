@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from cloudservice import folder, location, normalised, rolemodel, sources
+from cloudservice import folder, normalised, rolemodel, sources
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import sha256_of, shown, whole
 from cloudservice.project import Listing
@@ -75,7 +75,7 @@ def plan(root: Path, service: Service, wheelhouse: Wheelhouse, python: Path | No
         wrong = f"no role can be packaged ({told})"
         raise ServiceError(Fault(f"service '{service.name}'", wrong, "Add one that can"))
     roles = tuple(role for role in service.roles if role.name not in reasons)
-    definition = _part(normalised.render(service, roles), f"ServiceDefinition/{location.DEFINITION}")
+    definition = _part(normalised.render(service, roles), manifest.DEFINITION)
     parts = {definition.name: definition}
     layouts: dict[str, dict[str, str]] = {}
     faults: list[Fault] = []

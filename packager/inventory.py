@@ -7,11 +7,8 @@ from pathlib import Path, PureWindowsPath
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from cloudservice import definition, location
-from cloudservice.definition import Definition
-from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import shown
-from packager import bundle, locks, opened
+from cloudservice import definition
+from packager import bundle, locks, manifest, opened
 from packager.opened import Opened
 from packager.wheelhouse import FOLDER
 
@@ -99,7 +96,7 @@ def load(path: Path) -> Inventory:
     """Read what is in a bundle; ServiceError if it is none."""
     with opened.opened(path) as found:
         having = Counter(part for files in found.manifest.roles.values() for part in set(files.values()))
-        defined = _definition(found)
+        defined = definition.parse(Path(manifest.DEFINITION), found.definition())
         kinds = {role.name: role.kind for role in defined.roles}
         roles = tuple(_role(found, name, kinds.get(name, ""), having) for name in found.manifest.roles)
         size = sum(part.size for part in found.manifest.parts.values())
@@ -152,14 +149,6 @@ def _role(found: Opened, name: str, kind: str, having: "Counter[str]") -> Role:
     )
     platform, python = locks.shipped_for(found.text(name, f"{_APPROOT}{bundle.LOCK}"))
     return Role(name, kind, platform, python, files)
-
-
-def _definition(found: Opened) -> Definition:
-    """The definition in a bundle; one without it has no roles that it tells of."""
-    part = f"ServiceDefinition/{location.DEFINITION}"
-    if part not in found.manifest.parts:
-        raise ServiceError(Fault(shown(found.path), "it has no service definition", "Make the bundle again"))
-    return definition.parse(Path(part), b"".join(found.read(part)))
 
 
 def _wheel(file: File) -> Wheel:

@@ -6,7 +6,7 @@ No host, no user and no path of a machine is in it: an index may move, and the l
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cloudservice.errors import Fault, ServiceError
@@ -65,8 +65,10 @@ def path_of(asked: Asked, target: Target) -> Path:
 def load(asked: Asked, target: Target) -> Lock | None:
     """The lock that is kept; None if there is none. ServiceError if it says what rolepack does not write."""
     path = path_of(asked, target)
-    if not path.is_file():
-        return None
+    return _read(path, asked, target) if path.is_file() else None
+
+
+def _read(path: Path, asked: Asked, target: Target) -> Lock:
     text = path.read_text("utf-8", "replace")
     header = _HEADER.search(text)
     faults, entries = [], []
@@ -86,11 +88,15 @@ def load(asked: Asked, target: Target) -> Lock | None:
 
 
 def elsewhere(asked: Asked, target: Target) -> dict[str, str]:
-    """The versions on the target that the role is for, if a lock for it is kept; `target` itself is this machine."""
+    """The versions on the target that the role is for, if a lock for one is kept; `target` itself is this machine.
+
+    Of several, one for the same Python counts first.
+    """
+    kept = [path for path in asked.path.parent.glob(f"{asked.path.stem}.*.lock") if NAME.fullmatch(path.name)]
     for platform in PLATFORMS:
-        kept = load(asked, replace(target, platform=platform))
-        if kept is not None:
-            return kept.versions
+        of_platform = (path for path in kept if path.name.startswith(f"{asked.path.stem}.{platform}-"))
+        for path in sorted(of_platform, key=lambda path: (not path.name.endswith(f"-{target.abi}.lock"), path.name)):
+            return _read(path, asked, target).versions
     return {}
 
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from cloudservice import rolemodel
+from cloudservice import location, rolemodel
 
 NAME = "package.xml"
 TYPES = "[Content_Types].xml"
 RELATIONSHIPS = "_rels/.rels"
+DEFINITION = f"ServiceDefinition/{location.DEFINITION}"
 CONTENT = "LocalContent/"
 ROLES = "Roles/"
 _NAMESPACE = "http://schemas.microsoft.com/windowsazure"

@@ -13,7 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import NoReturn
 
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import shown, whole, whole_folder
+from cloudservice.files import shown, whole_folder
 from cloudservice.names import is_file_name
 from packager import manifest, signature
 from packager.archive import ArchiveError, Entry, Reader
@@ -52,6 +52,12 @@ class Opened:
         part = self.manifest.roles[role].get(path)
         return b"".join(self.read(part)).decode("utf-8-sig", "replace") if part else ""
 
+    def definition(self) -> bytes:
+        """The normalised definition; ServiceError if there is none."""
+        if manifest.DEFINITION not in self.manifest.parts:
+            raise ServiceError(Fault(shown(self.path), "it has no service definition", "Make the bundle again"))
+        return b"".join(self.read(manifest.DEFINITION))
+
     def _damaged(self, part: str, why: str) -> ServiceError:
         files = ", ".join(_files_of(self.manifest, part)) or part
         return ServiceError(Fault(shown(self.path), f"{files} is damaged: {why}", "Make or fetch the bundle again"))
@@ -85,7 +91,8 @@ def extract(bundle: Opened, role: str, place: Path, report: Report) -> None:
     with whole_folder(place) as folder:
         for path, part in files.items():
             target = folder.joinpath(*PureWindowsPath(path).parts[1:])
-            with whole(target) as file:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:  # the folder as a whole gets its name at the end
                 for piece in bundle.read(part):
                     file.write(piece)
                     done += len(piece)

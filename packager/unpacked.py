@@ -62,10 +62,7 @@ def _lay(found: Opened, role: str, made: Path, report: Report) -> None:
 
 
 def _definition(found: Opened, made: Path) -> bytes:
-    part = f"ServiceDefinition/{location.DEFINITION}"
-    if part not in found.manifest.parts:
-        raise ServiceError(Fault(shown(found.path), "it has no service definition", "Make the bundle again"))
-    text = b"".join(found.read(part)).decode("utf-8-sig")
+    text = found.definition().decode("utf-8-sig")
     roles = found.manifest.roles
     models = {role: found.text(role, "\\RoleModel.xml") for role in roles}
     if any("<!DOCTYPE" in one for one in (text, *models.values())):
