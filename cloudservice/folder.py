@@ -26,6 +26,7 @@ from cloudservice.service import Role, Service, Source, Virtual
 
 UNNAMED = "Default"
 """The configuration of a ServiceConfiguration.cscfg, which the first SDKs knew alone."""
+_VARIABLE = re.compile(r"%(\w+)%")
 _CONFIGURATION = re.compile(r"ServiceConfiguration(?:\.(.+))?\.cscfg", re.IGNORECASE)
 
 
@@ -75,7 +76,7 @@ def content_folders(folder: Path, role: Role) -> dict[str, Path]:
     found: dict[str, Path] = {}
     faults = []
     for content in role.contents:
-        written = re.sub(r"%(\w+)%", lambda match: os.environ.get(match[1], match[0]), content.source)
+        written = _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), content.source)
         place = source_rules.physical_directory(folder, written)
         if not place.is_dir():
             wrong = (
@@ -91,6 +92,12 @@ def content_folders(folder: Path, role: Role) -> dict[str, Path]:
     if faults:
         raise ServiceError(*faults)
     return found
+
+
+def content_variables(service: Service) -> set[str]:
+    """The variables of this machine that say where contents are."""
+    sources = (content.source for role in service.roles for content in role.contents)
+    return {name for source in sources for name in _VARIABLE.findall(source)}
 
 
 def site_folders(folder: Path, role: Role, source: Source) -> dict[str, Path]:

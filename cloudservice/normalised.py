@@ -2,6 +2,7 @@
 
 from xml.etree import ElementTree
 
+from cloudservice import modules
 from cloudservice.instances import stores
 from cloudservice.rolemodel import NAMESPACE
 from cloudservice.service import Endpoint, Role, Service
@@ -53,10 +54,11 @@ def _role(root: ElementTree.Element, role: Role) -> None:
         attributes = {"name": store.name, "sizeInMB": str(store.size_in_mb), "cleanOnRoleRecycle": clean}
         ElementTree.SubElement(resources, "LocalStorage", attributes)
     settings = ElementTree.SubElement(element, "ConfigurationSettings")
-    for name in sorted(role.settings):
+    brought = modules.brought(role.imports)
+    for name in sorted({*role.settings, *brought.settings}):
         ElementTree.SubElement(settings, "Setting", name=name)
     endpoints = ElementTree.SubElement(element, "Endpoints")
-    for endpoint in role.endpoints:
+    for endpoint in modules.endpoints_of(role):
         _endpoint(endpoints, endpoint)
     certificates = ElementTree.SubElement(element, "Certificates")
     for certificate in role.certificates:
@@ -67,6 +69,9 @@ def _role(root: ElementTree.Element, role: Role) -> None:
             "permissionLevel": certificate.permission_level,
         }
         ElementTree.SubElement(certificates, "Certificate", attributes)
+    for name in brought.certificates:
+        place = {"storeLocation": "LocalMachine", "storeName": "My"}
+        ElementTree.SubElement(certificates, "Certificate", {"name": name, **place})
 
 
 def _endpoint(parent: ElementTree.Element, endpoint: Endpoint) -> None:
@@ -99,13 +104,17 @@ def _traffic(root: ElementTree.Element, service: Service, there: set[str]) -> No
     """The traffic rules, as far as they concern roles that are there."""
     holder = ElementTree.SubElement(root, "NetworkTrafficRules")
     for rule in service.traffic_rules:
+        targets = [(role, endpoint) for role, endpoint in rule.destinations if role in there]
+        sources = None if rule.sources is None else [role for role in rule.sources if role in there]
+        if not targets or sources == []:
+            continue
         element = ElementTree.SubElement(holder, "OnlyAllowTrafficTo")
         destinations = ElementTree.SubElement(element, "Destinations")
-        for role, endpoint in rule.destinations:
-            if role in there:
-                ElementTree.SubElement(destinations, "RoleEndpoint", endpointName=endpoint, roleName=role)
-        if rule.sources is not None:
-            source = ElementTree.SubElement(element, "WhenSource", matches="AnyRule")
-            for role in rule.sources:
-                if role in there:
-                    ElementTree.SubElement(source, "FromRole", roleName=role)
+        for role, endpoint in targets:
+            ElementTree.SubElement(destinations, "RoleEndpoint", endpointName=endpoint, roleName=role)
+        if sources is None:
+            ElementTree.SubElement(element, "AllowAllTraffic")
+            continue
+        source = ElementTree.SubElement(element, "WhenSource", matches="AnyRule")
+        for role in sources:
+            ElementTree.SubElement(source, "FromRole", roleName=role)

@@ -8,6 +8,8 @@ from cloudservice.service import Role, Site, Variable, Virtual
 NAMESPACE = "http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceDefinition"
 VERSION = "2.9.8699.20"
 """The last SDK's number: scripts written for it look at nothing newer."""
+IMPORTS = "Imports"
+"""The property that names the modules of the SDK that a role imports, which the SDK said elsewhere."""
 
 
 def render(role: Role, directories: Mapping[tuple[str, ...], str]) -> bytes:
@@ -31,6 +33,8 @@ def render(role: Role, directories: Mapping[tuple[str, ...], str]) -> bytes:
     _runtime(ElementTree.SubElement(model, "Runtime"), role)
     properties = ElementTree.SubElement(model, "Properties")
     values = {"RoleType": role.kind.capitalize(), "RoleName": role.name, "Configuration": "Release"}
+    if role.imports:
+        values[IMPORTS] = " ".join(role.imports)
     for name, value in values.items():
         ElementTree.SubElement(properties, "Property", name=name, value=value)
     if role.sites:

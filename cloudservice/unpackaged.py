@@ -6,7 +6,8 @@ The reverse of `normalised` and `rolemodel`, which the SDK has none of.
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from cloudservice.rolemodel import NAMESPACE
+from cloudservice import modules
+from cloudservice.rolemodel import IMPORTS, NAMESPACE
 
 _OF_MODEL = ("Startup", "Runtime", "Sites")
 _NOT_OF_DEFINITION = {"Task": "relativePath", "Runtime": "protocolVersion"}
@@ -25,6 +26,7 @@ def render(definition: str, models: Mapping[str, str], folders: Mapping[tuple[st
         if name not in models:
             continue
         model = ElementTree.fromstring(models[name])  # noqa: S314
+        _import(role, model)
         for part in model:
             if part.tag.rpartition("}")[2] in _OF_MODEL and (len(part) or part.attrib):
                 _adapt(part, name, folders)
@@ -32,6 +34,22 @@ def render(definition: str, models: Mapping[str, str], folders: Mapping[tuple[st
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+
+def _import(role: ElementTree.Element, model: ElementTree.Element) -> None:
+    """Name the modules that the role imports, and take out again what they bring."""
+    properties = {one.get("name"): one.get("value", "") for one in model.iter(f"{{{NAMESPACE}}}Property")}
+    imports = tuple(properties.get(IMPORTS, "").split())
+    if not imports:
+        return
+    holder = ElementTree.SubElement(role, f"{{{NAMESPACE}}}Imports")
+    for name in imports:
+        ElementTree.SubElement(holder, f"{{{NAMESPACE}}}Import", moduleName=name)
+    module = modules.brought(imports)
+    brought = {*module.settings, *module.certificates, *(endpoint.name for endpoint in module.endpoints)}
+    for part in role:
+        for element in [one for one in part if one.get("name") in brought]:
+            part.remove(element)
 
 
 def _adapt(part: ElementTree.Element, role: str, folders: Mapping[tuple[str, str], str]) -> None:

@@ -216,6 +216,10 @@ class Reader:
     def _tell_directory(self, offset: int, found: list[Entry]) -> None:
         """Name what in the directory is not as the entries have it."""
         self._file.seek(offset)
+        if self._file.read(4) != b"PK\1\2":
+            message = f"what stands at byte {offset:,} is damaged"
+            raise ArchiveError(message)
+        self._file.seek(offset)
         for entry in found:
             if self._file.read(len(entry.central)) != entry.central:
                 message = f"the directory at the end is damaged at {entry.name}"

@@ -1,6 +1,8 @@
 """The CycloneDX document of what a bundle is made of: the packages of each role, with hashes and licences."""
 
+import re
 import uuid
+import zipfile
 from datetime import UTC, datetime
 from email.message import Message
 from email.parser import HeaderParser
@@ -13,7 +15,6 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import License
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
-from wheel.wheelfile import WheelFile
 
 from cloudservice.service import Service
 from packager.locks import Entry
@@ -50,8 +51,10 @@ def render(service: Service, house: Wheelhouse) -> bytes:
 
 def _package(entry: Entry, wheel: Path) -> Component:
     name, version = entry.pin.name, entry.pin.version
-    with WheelFile(wheel) as file:
-        metadata = HeaderParser().parsestr(file.read(f"{file.dist_info_path}/METADATA").decode("utf-8", "replace"))
+    with zipfile.ZipFile(wheel) as file:
+        # Older tools spell the folder otherwise than the file.
+        path = next((one for one in file.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one)), None)
+        metadata = HeaderParser().parsestr(file.read(path).decode("utf-8", "replace") if path else "")
     made = Component(
         name=name,
         version=version,

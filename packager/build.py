@@ -2,12 +2,13 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from email.parser import Parser
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,11 +38,15 @@ _CHUNK = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A wheel in the store that was built here, and the build backend that made it, as `setuptools==80.9.0`."""
+    """A wheel in the store that was built here, and the build backend that made it, as `setuptools==80.9.0`.
+
+    `without_compiler` says that it lacks a compiled part, which the target could not run.
+    """
 
     filename: str
     sha256: str
     using: str
+    without_compiler: bool = False
 
     @property
     def version(self) -> str:
@@ -76,13 +81,18 @@ def build(pin: Pin, asked: Asked, target: Target, environ: Mapping[str, str], us
                 said = said or str(error)
                 continue
             if fits(wheel.name, target):
-                return _kept(wheel, pin, target)
+                return _kept(wheel, pin, target, without_compiler=bool(extra))
             made = made or wheel.name.rpartition("-")[2].removesuffix(".whl")
     if refusal.is_of_network(said):
         wrong = f"{pin.name} {pin.version} has to be built, and what its build needs cannot be fetched"
         raise ServiceError(asked.fault(pin.name, wrong, "Connect to the network once, or check pip's index settings"))
     if made:
-        raise _refusal(pin, asked, target, environ, f"building here makes a {made} wheel (it has C code)")
+        has = (
+            "it has C code"
+            if here.find(target.minor) or target.is_windows
+            else f"there is no Python {target.minor} here"
+        )
+        raise _refusal(pin, asked, target, environ, f"building here makes a {made} wheel ({has})")
     raise _refusal(pin, asked, target, environ, f"building it here fails: {_last_line(said)}")
 
 
@@ -91,10 +101,11 @@ def _refusal(pin: Pin, asked: Asked, target: Target, environ: Mapping[str, str],
     through = None if asked.line_of(pin.name) else resolve.needed_by(asked, pin.name, target, environ)
     what = f"{pin.name} {pin.version}".strip() + (f", which {through} needs," if through else "")
     wrong = f"{what} cannot be bundled for {target.label}: it has no wheel for it, and {why}"
-    ways = [f"Pin a version that has a {target.platform} wheel", f"put a wheel in {asked.shelf_shown}"]
+    first = f"Pin a version that has a {target.platform} wheel" if pin.kind == "file" else "Correct the project"
+    ways = [first, f"put a wheel in {asked.shelf_shown}"]
     if target.is_windows:
         ways.append("build it on a Windows host")
-    elif here.find(target.minor) is None:
+    elif here.find(target.minor) is None and target.platform.endswith(platform.machine()):
         ways.append(f"install Python {target.minor} here")
     remedy = f"{', '.join(ways)}, or mark it {exclusion(target)}"
     return RefusedError(asked.fault(through or pin.name, wrong, remedy))
@@ -113,7 +124,7 @@ def _make(pin: Pin, target: Target, folder: Path, environ: Mapping[str, str], us
     constraints = folder / "backend.txt"
     constraints.write_text(using)
     python = target.interpreter.path if target.interpreter else here.find(target.minor) or Path(sys.executable)
-    words: list[str | Path] = ["build", "--wheel", "--quiet", "--python", python, "--build-constraints", constraints]
+    words: list[str | Path] = ["build", "--wheel", "--python", python, "--build-constraints", constraints]
     with _source(pin, environ) as source:
         run([uv.find_uv_bin(), *words, "--out-dir", folder, source], environ)
     wheel = next(folder.glob("*.whl"))
@@ -151,14 +162,14 @@ def _source(pin: Pin, environ: Mapping[str, str]) -> Iterator[Path]:
         yield store.path_of(pin.sha256, pin.filename)
 
 
-def _kept(wheel: Path, pin: Pin, target: Target) -> Built:
+def _kept(wheel: Path, pin: Pin, target: Target, without_compiler: bool) -> Built:
     with WheelFile(wheel) as file:
         said = Parser().parsestr(file.read(f"{file.dist_info_path}/WHEEL").decode()).get("Generator", "")
     found = _GENERATOR.fullmatch(said)
     kept = store.keep(wheel)
     using = f"{_BACKENDS.get(found[1], found[1])}=={found[2]}" if found else ""
-    built = Built(kept.name, kept.parent.name, using)
-    write_whole(_memo(pin, target), json.dumps({"filename": built.filename, "sha256": built.sha256, "using": using}))
+    built = Built(kept.name, kept.parent.name, using, without_compiler)
+    write_whole(_memo(pin, target), json.dumps(asdict(built)))
     return built
 
 
@@ -175,5 +186,10 @@ def _verify(wheel: Path) -> None:
 
 
 def _last_line(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip() and not line.strip().startswith("hint:")]
-    return lines[-1].rstrip(".") if lines else "no output"
+    """What a build said last, before uv says that it failed."""
+    said, _, told = message.partition("error: Failed to build")
+    for part in (said, told):
+        lines = [line.strip() for line in part.splitlines() if line.strip() and not line.strip().startswith("hint:")]
+        if lines and not lines[-1].startswith("Building "):
+            return lines[-1].rstrip(".")
+    return "no output"

@@ -127,7 +127,7 @@ def _role(
     root: Path, role: Role, source: Source, wheelhouse: Wheelhouse, python: Path | None
 ) -> Iterator[tuple[str, Part]]:
     """Every file of a role instance's root by its Windows path; a file that comes from two places is a fault."""
-    seen: dict[str, Path | bytes] = {}
+    seen: dict[str, tuple[str, Part]] = {}
     faults: list[Fault] = []
     for place, part in (
         *_sites(root, role, source),
@@ -136,13 +136,18 @@ def _role(
         *_python(source, python),
     ):
         path = "\\" + str(place).replace("/", "\\")
-        twin = seen.setdefault(path.lower(), part.source)
-        if twin is not part.source and isinstance(part.source, Path) and isinstance(twin, Path):
-            wrong = f"it would be {path} in role '{role.name}', and so would {shown(twin)}"
-            faults.append(Fault(shown(part.source), wrong, "Give one of them another name or destination"))
+        spelled, twin = seen.setdefault(path.lower(), (path, part))
+        if (spelled, twin.name) != (path, part.name):
+            wrong = f"it would be {path} in role '{role.name}', and so would {_origin(twin)}"
+            faults.append(Fault(_origin(part), wrong, "Give one of them another name or destination"))
         yield path, part
     if faults:
         raise ServiceError(*faults)
+
+
+def _origin(part: Part) -> str:
+    """Where a part comes from, for messages."""
+    return shown(part.source) if isinstance(part.source, Path) else "a file that rolepack adds"
 
 
 def _sites(root: Path, role: Role, source: Source) -> Iterator[tuple[PurePosixPath, Part]]:
@@ -174,8 +179,7 @@ def _sources(root: Path, role: Role, source: Source) -> Iterator[tuple[PurePosix
 
 def _is_input(path: PurePosixPath) -> bool:
     """Whether a file of a role has gone into the wheelhouse: a lock that is kept, or a wheel of the user's own."""
-    is_lock = len(path.parts) == 1 and locks.NAME.fullmatch(path.name) is not None
-    return is_lock or (path.parts[0] == SHELF and path.suffix == ".whl" and len(path.parts) == 2)
+    return locks.NAME.fullmatch(path.name) is not None or (path.parent.name == SHELF and path.suffix == ".whl")
 
 
 def _wheels(role: Role, source: Source, wheelhouse: Wheelhouse) -> Iterator[tuple[PurePosixPath, Part]]:

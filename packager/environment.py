@@ -81,9 +81,8 @@ def _key(need: Need) -> str:
         need.fingerprint,
         *(path.read_text("utf-8", "replace") for path in kept if locks.NAME.fullmatch(path.name)),
     ]
-    for line in need.asked.lines:
-        place = line.local(need.asked.path.parent)
-        if place is not None and place.is_dir():
+    for place in need.asked.local:
+        if place.is_dir():
             from packager import projects
 
             words.append(projects.digest(place))

@@ -2,11 +2,11 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
@@ -25,22 +25,24 @@ _TIMEOUT = (10, 60)
 """Seconds to connect, and between two reads."""
 
 
-def fetch(pins: Iterable[Pin], access: Access, report: Report) -> None:
-    """Put the files of `pins` into the store: what is missing there, or damaged.
+def fetch(wanted: Mapping[Pin, Access], report: Report) -> None:
+    """Put files into the store, each with the access that its role has: what is missing there, or damaged.
 
     Raises ServiceError with every file that cannot be had. A file whose hash is wrong never gets its name.
     """
-    missing = [pin for pin in dict.fromkeys(pins) if not store.has(pin.sha256, pin.filename)]
-    faults = [_offline(pin) for pin in missing if access.offline and _is_remote(pin)]
+    missing = [pin for pin in wanted if not store.has(pin.sha256, pin.filename)]
+    faults = [_offline(pin) for pin in missing if wanted[pin].offline and _is_remote(pin)]
     if faults:
         raise ServiceError(*faults)
     local = threading.local()
 
     def get(pin: Pin) -> None:
-        if not hasattr(local, "source"):
-            local.source = _Source(access)
+        sources = local.__dict__.setdefault("sources", {})
+        access = wanted[pin]
+        source = sources.setdefault(id(access), None) or _Source(access)
+        sources[id(access)] = source
         try:
-            _fetch(local.source, pin, store.path_of(pin.sha256, pin.filename))
+            _fetch(source, pin, store.path_of(pin.sha256, pin.filename))
         except (requests.RequestException, OSError) as error:
             where = f"{pin.name} {pin.version}"
             wrong = f"{pin.filename} cannot be fetched: {_reason(error)}"
@@ -92,8 +94,8 @@ def _fetch(source: _Source, pin: Pin, path: Path) -> None:
             with _local_path(pin.url).open("rb") as local:
                 _copy(local, file, digest)
         if digest.hexdigest() != pin.sha256:
-            wrong = f"{pin.filename} has the SHA-256 {digest.hexdigest()}, but the index promised {pin.sha256}"
-            raise ServiceError(Fault(f"{pin.name} {pin.version}", wrong, "Do not use it; tell the index's owner"))
+            wrong = f"{pin.filename} has the SHA-256 {digest.hexdigest()}, but {pin.sha256} was promised"
+            raise ServiceError(Fault(f"{pin.name} {pin.version}", wrong, "Do not use it; tell whoever offers it"))
 
 
 def _is_remote(pin: Pin) -> bool:
@@ -113,7 +115,7 @@ def _copy(source: BinaryIO, file: BinaryIO, digest: "hashlib._Hash") -> None:
 
 def _local_path(url: str) -> Path:
     """The path of a file: url, or the path itself."""
-    return Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else Path(unquote(url))
+    return Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else Path(url)
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,7 @@
 import ast
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -73,18 +73,16 @@ class Access:
     offline: bool
 
 
-def access(environs: Iterable[Mapping[str, str]], offline: bool) -> Access:
-    """What uv's environments say together. uv leaves credentials out of what it prints, as it should."""
-    credentials, insecure = {}, set()
-    certificates = proxy = None
-    for environ in environs:
-        insecure.update(environ.get("UV_INSECURE_HOST", "").split())
-        certificates, proxy = environ.get("SSL_CERT_FILE", certificates), environ.get("ALL_PROXY", proxy)
-        for url in f"{environ.get('UV_DEFAULT_INDEX', '')} {environ.get('UV_INDEX', '')}".split():
-            parts = urlsplit(url)
-            if parts.hostname and parts.username is not None:
-                credentials[parts.hostname] = (unquote(parts.username), unquote(parts.password or ""))
-    return Access(credentials, frozenset(insecure), certificates, proxy, offline)
+def access(environ: Mapping[str, str]) -> Access:
+    """What uv's environment says. uv leaves credentials out of what it prints, as it should."""
+    credentials = {}
+    for url in f"{environ.get('UV_DEFAULT_INDEX', '')} {environ.get('UV_INDEX', '')}".split():
+        parts = urlsplit(url)
+        if parts.hostname and parts.username is not None:
+            credentials[parts.hostname] = (unquote(parts.username), unquote(parts.password or ""))
+    insecure = frozenset(environ.get("UV_INSECURE_HOST", "").split())
+    ways = environ.get("SSL_CERT_FILE"), environ.get("ALL_PROXY")
+    return Access(credentials, insecure, *ways, offline="UV_OFFLINE" in environ)
 
 
 def _pip_settings() -> dict[str, str]:

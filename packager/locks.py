@@ -3,22 +3,25 @@
 No host, no user and no path of a machine is in it: an index may move, and the lock is for all who share the sources.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
+from cloudservice.names import is_file_name
 from packager.pins import Pin
 from packager.requirements import Asked
 from packager.target import PLATFORMS, Target
 
 NAME = re.compile(r".+\.[a-z]\w*-cp3\d+\.lock")
 """The files that this module writes."""
-_HEADER = re.compile(r"# asked ([0-9a-f]{32})")
-_PYTHON = re.compile(r"^# python (\S+) (\S+)$", re.MULTILINE)
+_HEADER = re.compile(r"# asked ([0-9a-f]{32}) answered ([0-9a-f]{32})")
+_PYTHON = re.compile(r"^# python (3\.\d+\.\d+\w*) (\w+)$", re.MULTILINE)
 _HASH = r"sha256:([0-9a-f]{64})"
 _ENTRY = re.compile(
     rf"(?P<name>[\w.-]+)==(?P<version>[\w.!+-]+)(?: --hash={_HASH})?  # (?P<wheel>[\w.!+-]+\.whl)"
@@ -73,6 +76,10 @@ def _read(path: Path, asked: Asked, target: Target) -> Lock:
     header = _HEADER.search(text)
     faults, entries = [], []
     for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("<<<<<<< "):
+            wrong = "it has the marks of a merge"
+            remedy = "Take either side whole, then run `invoke lock`"
+            raise ServiceError(Fault(shown(path), wrong, remedy, number))
         if not line or line.startswith("#"):
             continue
         match = _ENTRY.fullmatch(line)
@@ -84,7 +91,10 @@ def _read(path: Path, asked: Asked, target: Target) -> Lock:
             faults.append(Fault(shown(path), wrong, "Restore the file, or delete it and let it be made anew", number))
     if faults:
         raise ServiceError(*faults)
-    return Lock(target, header[1] if header else "", tuple(entries))
+    lines = "".join(f"{line}\n" for line in text.splitlines() if not line.startswith("#"))
+    # What was edited, or merged, is taken for a wish at best.
+    is_whole = header is not None and header[2] == _digest(lines)
+    return Lock(target, header[1] if header and is_whole else "", tuple(entries))
 
 
 def elsewhere(asked: Asked, target: Target) -> dict[str, str]:
@@ -105,12 +115,13 @@ def write(asked: Asked, lock: Lock, role: str) -> Path | None:
     path = path_of(asked, lock.target)
     if asked.is_nothing and not path.exists():
         return None
+    lines = "".join(f"{_line(entry, path.parent)}\n" for entry in lock.entries)
     header = (
         f"# What role '{role}' gets on {lock.target.label}. rolepack keeps to it until `invoke lock --upgrade`.\n"
         f"# python {lock.target.python} {lock.target.platform}\n"
-        f"# asked {lock.asked}\n"
+        f"# asked {lock.asked} answered {_digest(lines)}\n"
     )
-    text = header + "".join(f"{_line(entry, path.parent)}\n" for entry in lock.entries)
+    text = header + lines
     if path.is_file() and path.read_text("utf-8", "replace") == text:
         return None
     write_whole(path, text)
@@ -134,12 +145,19 @@ def shipped_for(text: str) -> tuple[str, str]:
 def changes(old: Lock | None, new: Lock) -> Iterator[str]:
     """What is other than before, in words."""
     before: Mapping[str, str] = old.versions if old else {}
+    commits = [{one.pin.name: one.pin.commit for one in (lock.entries if lock else ())} for lock in (old, new)]
     for name, version in new.versions.items():
         if name not in before:
             yield f"{name} {version} is new"
         elif before[name] != version:
             yield f"{name} {before[name]} -> {version}"
+        elif commits[0].get(name) != commits[1].get(name):
+            yield f"{name} {commits[0].get(name, '')[:12]} -> {commits[1].get(name, '')[:12]}"
     yield from (f"{name} {version} is gone" for name, version in before.items() if name not in new.versions)
+
+
+def _digest(lines: str) -> str:
+    return hashlib.sha256(lines.encode()).hexdigest()[:32]
 
 
 def _line(entry: Entry, folder: Path) -> str:
@@ -151,7 +169,7 @@ def _line(entry: Entry, folder: Path) -> str:
     if pin.is_wheel:
         return line
     inside = f" in {pin.subdirectory}" if pin.subdirectory else ""
-    source = f"commit {pin.commit}{inside}" if pin.kind == "git" else f"{pin.filename} sha256:{pin.sha256}"
+    source = f"commit {pin.commit}{inside}" if pin.kind == "git" else f"{quote(pin.filename)} sha256:{pin.sha256}"
     return f"{line}, built from {source}{f' with {entry.using}' if entry.using else ''}"
 
 
@@ -166,8 +184,8 @@ def _entry(match: re.Match[str], asked: Asked) -> Entry | None:
         pin = Pin(name, version, "folder", folder)
     elif commit := _COMMIT.fullmatch(source):
         pin = Pin(name, version, "git", commit=commit["commit"], subdirectory=commit["subdirectory"] or "")
-    elif sdist := _SDIST.fullmatch(source):
-        pin = Pin(name, version, "file", filename=sdist["filename"], sha256=sdist[2])
+    elif (sdist := _SDIST.fullmatch(source)) and is_file_name(unquote(sdist["filename"])):
+        pin = Pin(name, version, "file", filename=unquote(sdist["filename"]), sha256=sdist[2])
     else:
         return None
     return Entry(pin, match["wheel"], sha256, match["using"] or "")

@@ -3,12 +3,14 @@
 As git's index does, it goes by what the file system says of files: times, size and inode, not content.
 """
 
+import contextlib
 import json
 import os
 import sys
 import time
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ def recall(root: Path, key: Sequence[str | None]) -> Any:
     """What `remember` was told for that key, if not one of the files has changed since; else None."""
     try:
         kept = json.loads(_place(root).read_bytes())
-        if kept["key"] == key and all(_seen(path) == seen for path, seen in kept["seen"].items()):
+        same = all(os.environ.get(name) == value for name, value in kept["variables"].items())
+        if same and kept["key"] == key and all(_seen(path) == seen for path, seen in kept["seen"].items()):
             return kept["told"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not there, or not ours
         pass
@@ -37,24 +40,35 @@ def recall(root: Path, key: Sequence[str | None]) -> Any:
 
 def begin(root: Path) -> int:
     """The time before any file is read, in nanoseconds; the folder of the note is there, so that noting adds none."""
-    _place(root).parent.mkdir(exist_ok=True)
+    with contextlib.suppress(OSError):  # nothing is noted where nothing may be written
+        _place(root).parent.mkdir(exist_ok=True)
     return time.time_ns()
 
 
-def remember(root: Path, key: Sequence[str | None], began: int, files: Iterable[Path], told: Any) -> None:
-    """Note files and folders that were read or made, and what is to be told if nothing changes.
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What something was made from: files, folders for what may be added to them, and variables of the environment."""
+
+    files: Iterable[Path]
+    variables: Iterable[str]
+
+
+def remember(root: Path, key: Sequence[str | None], began: int, inputs: Inputs, told: Any) -> None:
+    """Note what was read or made, and what is to be told if nothing changes.
 
     `began` is what `begin` gave. If one changed since then it may have done so after
     it was read, and nothing is noted.
     """
     own = (path for folder in _TOOL for path in (folder, *folder.rglob("*.py")))
     try:
-        seen = {str(path): _seen(path) for path in (*files, *own)}
+        seen = {str(path): _seen(path) for path in (*inputs.files, *own)}
     except OSError:  # gone by now
         return
     made = set(told["made"])
+    variables = {name: os.environ.get(name) for name in inputs.variables}
     if all(max(times[:2]) < began - _GRANULE for path, times in seen.items() if path not in made):
-        write_whole(_place(root), json.dumps({"key": key, "seen": seen, "told": told}))
+        with contextlib.suppress(OSError):
+            write_whole(_place(root), json.dumps({"key": key, "seen": seen, "variables": variables, "told": told}))
 
 
 def _place(root: Path) -> Path:

@@ -21,6 +21,7 @@ from packager.manifest import Manifest, ManifestError
 from packager.progress import Report
 
 _MOST_MANIFEST = 64 * 1024 * 1024
+_MOST_SIGNATURE = 64 * 1024
 _CHUNK = 1 << 17
 
 
@@ -79,7 +80,15 @@ def opened(path: Path) -> Iterator[Opened]:
             yield Opened(path, archive, found)
     except FileNotFoundError:
         raise ServiceError(Fault(shown(path), "there is no such file", "Correct the path")) from None
-    except (zipfile.BadZipFile, zlib.error, KeyError, ManifestError, NotImplementedError, IsADirectoryError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        ManifestError,
+        NotImplementedError,
+        IsADirectoryError,
+        RuntimeError,
+    ) as error:
         raise ServiceError(Fault(shown(path), f"it is no bundle: {error}", remedy)) from None
 
 
@@ -133,7 +142,7 @@ class _Verification:
         waiting = list(found.parts)
         total, done = sum(part.size for part in found.parts.values()), 0
         for entry in self._entries:
-            if entry.name == signature.NAME and signed is None:
+            if entry.name == signature.NAME and signed is None and entry.size <= _MOST_SIGNATURE:
                 signed = b"".join(self._reader.content(entry))
                 continue
             if not waiting or entry.name != waiting[0]:
@@ -184,6 +193,14 @@ def _hostile(found: Manifest) -> Iterator[str]:
             elif path.lower() in seen:
                 yield f"role '{role}' has two files '{path}'"
             seen.add(path.lower())
+        folders = {above for path in seen for above in _above(path)}
+        yield from (f"role '{role}' has '{path}' as a file and as a folder" for path in sorted(seen & folders))
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a file lies in."""
+    parts = path.split("\\")
+    yield from ("\\".join(parts[:count]) for count in range(2, len(parts)))
 
 
 def _is_plain(path: str) -> bool:

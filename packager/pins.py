@@ -1,6 +1,7 @@
 """One version of a package and the file of it that fits a target, out of all that a pylock offers."""
 
 import os
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def select(
     """
     try:
         read = tomllib.loads(text)
+        Pylock.from_dict(read)  # says what is wrong before anything is looked up in it
         lock = Pylock.from_dict(_with_hashes_asked(asked, read, files))
         selected = list(lock.select(environment=target.environment(), tags=target.tags()))
     except (tomllib.TOMLDecodeError, PylockValidationError) as error:
@@ -90,6 +92,12 @@ def fits(filename: str, target: Target) -> bool:
 def exclusion(target: Target) -> str:
     """The marker that keeps a package off the target."""
     return f'; sys_platform != "{target.environment()["sys_platform"]}"'
+
+
+def is_allowed(asked: Asked, pin: Pin) -> bool:
+    """Whether no line wants another hash."""
+    allowed = _allowed(asked, pin.name)
+    return not allowed or pin.kind != "file" or f"sha256:{pin.sha256}" in allowed
 
 
 def _with_hashes_asked(asked: Asked, pylock: dict[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
@@ -124,7 +132,7 @@ def _allowed(asked: Asked, name: str) -> frozenset[str]:
 def _faults(asked: Asked, pin: Pin, target: Target) -> list[Fault]:
     """Why a pin must not be taken: another hash than asked for, or a wheel for another machine."""
     allowed = _allowed(asked, pin.name)
-    if pin.kind == "file" and allowed and f"sha256:{pin.sha256}" not in allowed:
+    if not is_allowed(asked, pin):
         wrong = f"{pin.filename} has the SHA-256 {pin.sha256}, and the line allows {', '.join(sorted(allowed))}"
         return [asked.fault(pin.name, wrong, "Do not use it before you know why; then correct the hash")]
     if not allowed and asked.values("require-hashes") and pin.name not in asked.added:
@@ -154,6 +162,9 @@ def _shelved(asked: Asked, target: Target) -> dict[tuple[str, str], Pin]:
 def _pin(package: Package, file: _File, folder: Path) -> Pin:
     version = str(package.version or "")
     if isinstance(file, PackageVcs):
+        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", file.commit_id):
+            wrong = f"{package.name} is at the commit '{file.commit_id}', which is no full hash"
+            raise ServiceError(Fault(package.name, wrong, "Lock it again, so that it cannot move"))
         url = file.url or _absolute(folder, file.path)
         return Pin(package.name, version, "git", url, commit=file.commit_id, subdirectory=file.subdirectory or "")
     if isinstance(file, PackageDirectory):

@@ -10,19 +10,21 @@ from tempfile import TemporaryDirectory
 
 from packager import contents
 from packager.pins import Pin
-from packager.tools import ToolError, run
+from packager.tools import ToolError, git, run
 
 _LEFTOVERS = frozenset(("build", "dist"))
 """Folders that earlier builds left at the top of a project, and that must not get into the next."""
 
 
 def digest(folder: Path) -> str:
-    """The SHA-256 of a project: of the names and the contents of its files."""
+    """The SHA-256 of a project: of the names and the contents of its files, and of the version that git tells."""
     total = hashlib.sha256()
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
         with path.open("rb") as file:
             total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+    if (folder / ".git").exists():  # some projects take their version from it
+        total.update(git(folder, "describe", "--tags", "--always", "--long").encode())
     return total.hexdigest()
 
 

@@ -1,10 +1,11 @@
 """The lock of one role, made anew: what is asked for resolved, its files found, what has to be built built."""
 
+import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cloudservice.errors import Fault, ServiceError
-from packager import build, fetch, resolve, store
+from packager import build, fetch, index, resolve, store
 from packager.index import Access
 from packager.locks import Entry, Lock
 from packager.pins import Pin
@@ -13,7 +14,7 @@ from packager.progress import Report
 from packager.resolve import Wishes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Renewal:
     """What is needed, the lock that was kept of it, and how to go about it.
 
@@ -27,6 +28,7 @@ class Renewal:
     environ: Mapping[str, str]
     policy: Policy
     report: Report
+    slow: list[str] = field(default_factory=list)
 
     @property
     def has_to_resolve(self) -> bool:
@@ -51,7 +53,12 @@ class Renewal:
             return False
         return self.policy.wheels if pin.is_wheel else self._built(pin) is None
 
-    def lock(self, pins: Iterable[Pin], access: Access) -> tuple[Lock, list[str]]:
+    @functools.cached_property
+    def access(self) -> Access:
+        """How the role's files are fetched."""
+        return index.access(self.environ)
+
+    def lock(self, pins: Iterable[Pin]) -> tuple[Lock, list[str]]:
         """The lock of what was resolved, its wheels in the store, and what is to be said of it.
 
         What the target cannot run and cannot be built for it is taken in an older version that has a wheel, if there is
@@ -59,14 +66,14 @@ class Renewal:
         """
         entries, refused = self._entries(pins)
         if refused:
-            entries = self._older(refused, access)
+            entries = self._older(refused)
         lock = Lock(self.need.target, self.need.fingerprint, tuple(entries))
         instead = [
             f"{pin.name} {lock.versions[pin.name]} instead of {pin.version}, which has no wheel for it"
             for pin in refused
             if pin.name in lock.versions
         ]
-        return lock, [*instead, *filter(None, map(self._remark, entries))]
+        return lock, [*instead, *self.slow, *filter(None, map(self._remark, entries))]
 
     @property
     def _kept(self) -> dict[str, Entry]:
@@ -99,9 +106,18 @@ class Renewal:
             return self._resolve()
         pins = [entry.pin for entry in missing.values()]
         try:
-            return resolve.locate(self.need.asked, pins, self.need.target, self.environ)
-        except ServiceError:  # one may be at an address that only another package names
-            return self._resolve()
+            found = resolve.locate(self.need.asked, pins, self.need.target, self.environ)
+        except ServiceError:
+            found = ()
+        there = {pin.name: pin for pin in found}
+        if all(_is_same(pin, there.get(pin.name)) for pin in pins):
+            return found
+        try:
+            return self._resolve()  # one may be at an address that only another package names
+        except ServiceError:
+            if not found:
+                raise
+            return found
 
     def _is_here(self, entry: Entry) -> bool:
         """Whether the store, or a folder, has all that the package needs."""
@@ -128,14 +144,14 @@ class Renewal:
                 refused[pin] = error
         return entries, refused
 
-    def _older(self, refused: Mapping[Pin, build.RefusedError], access: Access) -> list[Entry]:
+    def _older(self, refused: Mapping[Pin, build.RefusedError]) -> list[Entry]:
         """The packages with wheels alone in place of what was refused."""
         first = ServiceError(*(fault for error in refused.values() for fault in error.faults))
         if self.is_fresh or any(pin.kind != "file" for pin in refused):
             raise first
         try:
             older = self._resolve(frozenset(pin.name for pin in refused))
-            fetch.fetch(filter(self.wants, older), access, self.report)
+            fetch.fetch({pin: self.access for pin in older if self.wants(pin)}, self.report)
         except ServiceError:
             raise first from None
         entries, still = self._entries(older)
@@ -150,9 +166,14 @@ class Renewal:
         if built is None:
             self.report(f"Building {pin.name} {pin.version}".strip(), 0, 0)
             before = self._kept.get(pin.name)
-            using = before.using if before else ""
+            using = before.using if before and replace(before.pin, url=pin.url) == pin else ""
             built = build.build(pin, self.need.asked, self.need.target, self.environ, using)
-        return Entry(replace(pin, version=built.version), built.filename, built.sha256, built.using)
+        entry = Entry(replace(pin, version=built.version), built.filename, built.sha256, built.using)
+        if built.without_compiler:
+            self.slow.append(
+                f"{entry.requirement.partition(' ')[0]} goes without its compiled part, which had to be left out"
+            )
+        return entry
 
     def _built(self, pin: Pin) -> build.Built | None:
         """The wheel of what has to be built, if the store has it: before any other, the one of the fresh lock."""

@@ -7,15 +7,22 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 
 from cloudservice import encoding
 from cloudservice.errors import Fault, ServiceError
@@ -32,6 +39,7 @@ _BRIDGE = "wfastcgi"
 _SHORT = {"-r": "requirement", "-c": "constraint", "-e": "editable", "-f": "find-links", "-i": "index-url"}
 _INCLUDES = {"requirement", "constraint"}
 _OF_INDEXES = {"index-url", "pypi-url", "extra-index-url", "trusted-host"}
+_OF_PLACES = {*_OF_INDEXES, "find-links"}
 _OPTIONS = {*_OF_INDEXES, "find-links", "no-index", "no-binary", "only-binary", "pre", "require-hashes"}
 _WITHOUT_EFFECT = {"prefer-binary", "use-feature"}
 _OPTION = re.compile(r"(-[rcefi]|--[a-z-]+(?=[=\s]|$))\s*=?\s*(.*)", re.DOTALL)
@@ -41,6 +49,7 @@ _FOR_BUILDS = re.compile(r"\s(--(?:global-option|install-option|build-option|con
 _ELSEWHERE = re.compile(r"[a-z+]*://|file:|(?:git|hg|svn|bzr)\+|[./\\]|[A-Za-z]:[\\/]", re.IGNORECASE)
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _METADATA = ("pyproject.toml", "setup.cfg", "setup.py")
 
 
@@ -65,17 +74,26 @@ class Line:
     @property
     def name(self) -> str:
         """The package that it names, as the index writes it; empty for an address or a path that names none."""
+        text = self.requirement
         try:
-            return canonical(Requirement(self.requirement).name)
+            return canonical(Requirement(text).name)
         except InvalidRequirement:
-            egg = re.search(r"#(?:.*&)?egg=([\w.-]+)", self.requirement)
-            return canonical(egg[1]) if egg else ""
+            egg = re.search(r"#(?:.*&)?egg=([\w.-]+)", text)
+            return canonical(egg[1]) if egg else _name_of_file(text.partition(" ;")[0].partition("#")[0])
 
     @property
     def is_address(self) -> bool:
         """Whether it says where a package lies, and not only what it is called."""
         text = self.requirement
         return " @ " in text or _ELSEWHERE.match(text) is not None or text.endswith(_ARCHIVES) or "/" in text
+
+    def is_for(self, target: Target) -> bool:
+        """Whether its marker, if it has one, is true on the target."""
+        marker = self.requirement.partition(" ;")[2].strip()
+        try:
+            return not marker or Marker(marker).evaluate(cast("dict[str, str]", target.environment()))
+        except InvalidMarker:
+            return True
 
     @property
     def hashes(self) -> frozenset[str]:
@@ -90,17 +108,35 @@ class Line:
             return "", ""
         return _SHORT.get(match[1], match[1].removeprefix("--")), match[2].strip().strip("\"'")
 
+    def given(self, folder: Path, copies: Mapping[Path, Path]) -> str:
+        """The line for uv: variables filled in, a copy in place of a project, and nothing editable.
+
+        Whoever packages gets an ordinary wheel, so that `-e` says nothing.
+        """
+        text = re.sub(r"^(-e|--editable)[=\s]\s*", "", self.expanded())
+        copy = copies.get(self.local(folder) or folder)
+        if copy is None:
+            return text
+        written = self._place
+        return text.replace(written, copy.as_uri() if written.startswith("file:") else str(copy), 1)
+
+    @property
+    def _place(self) -> str:
+        """The path or the address that it names, without extras."""
+        text = re.sub(r"^[\w.-]+(\[.*?\])?\s*@\s*", "", self.requirement.partition(" ;")[0].partition("#")[0]).strip()
+        return re.sub(r"\[[\w,\s.-]*\]$", "", text)
+
     def expanded(self) -> str:
         """The text with `${NAME}` replaced by the environment's value, where it has one."""
         return _VARIABLE.sub(lambda found: os.environ.get(found[1], found[0]), self.text)
 
     def local(self, folder: Path) -> Path | None:
         """The file or folder of this machine that it asks for; its path is relative to `folder`."""
-        text = re.sub(r"^[\w.-]+(\[.*?\])?\s*@\s*", "", self.requirement.partition(" ;")[0].partition("#")[0]).strip()
+        text = self._place
         if text.startswith("file:"):
             return Path(url2pathname(urlsplit(text).path))
         is_path = "://" not in text and (_ELSEWHERE.match(text) or text.endswith(_ARCHIVES) or "/" in text)
-        place = folder / re.sub(r"\[[\w,\s.-]*\]$", "", text)
+        place = folder / text
         return place if is_path and place.exists() else None
 
 
@@ -124,11 +160,26 @@ class Asked:
 
     @property
     def files(self) -> list[Path]:
-        """The files that it was read from, and the projects nearby that it names."""
+        """The files and folders that it was read from; a wheel may be added to a shelf."""
         beside = [self.path.with_name(_PROJECT)] if self.locked is not None else []
-        local = (line.local(self.path.parent) for line in self.lines)
-        found = [self.path, *beside, *self.included, *self.shelf, *filter(None, local)]
+        shelf = self.path if self.path.is_dir() else self.path.parent / SHELF
+        found = [self.path, *beside, *self.included, shelf, *self.shelf]
         return [path for path in dict.fromkeys(found) if path.exists()]
+
+    @property
+    def local(self) -> list[Path]:
+        """The files and the projects nearby that it names."""
+        folder = self.path.parent
+        if self.locked is not None:
+            named = (folder / path for path in _paths(_toml(self.locked)) if path not in {"", "."})
+            return [place for place in dict.fromkeys(named) if place.exists()]
+        return list(dict.fromkeys(filter(None, (line.local(folder) for line in self.lines))))
+
+    @property
+    def variables(self) -> list[str]:
+        """The variables of the environment that its lines name."""
+        lines = (*self.lines, *self.constraints, *self.options)
+        return sorted({name for line in lines for name in _VARIABLE.findall(line.text)})
 
     @property
     def is_nothing(self) -> bool:
@@ -165,13 +216,14 @@ class Asked:
     def fingerprint(self, target: Target, *more: str) -> str:
         """Changes when other packages may be meant; not with comments, line ends or where the packages come from."""
         words = [target.platform, target.python, *self.added, *more]
-        words += [f"constraint {line.text}" for line in self.constraints]
-        words += [line.text for line in self.options if line.option[0] not in _OF_INDEXES]
+        words += [f"constraint {line.expanded()}" for line in self.constraints]
+        words += [line.text for line in self.options if line.option[0] not in _OF_PLACES]
         if self.locked is not None:
-            words.append(self.locked.read_bytes().replace(b"\r\n", b"\n").decode("utf-8", "replace"))
+            read = (self.locked, *([self.locked.with_name(_PROJECT)] if self.locked.name == _UV_LOCK else []))
+            words += [path.read_text("utf-8", "replace") for path in read if path.is_file()]
         words += [f"{wheel.name} {sha256_of(wheel)}" for wheel in self.shelf]
         for line in self.lines:
-            words += [line.text, *_metadata(line.local(self.path.parent))]
+            words += [_CREDENTIALS.sub("://", line.expanded()), *_metadata(line.local(self.path.parent))]
         return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
 
 
@@ -186,7 +238,7 @@ def of(role: Role, source: Source, target: Target, named: str | None = None) -> 
     `named` is another file for it than the usual ones, relative to the role's folder.
     """
     path = _usual(source.folder) if named is None else source.folder / named
-    if named is not None and not path.is_file():
+    if named is not None and not path.exists():
         wrong = "there is no such file, and requirements in invoke.yaml names it"
         raise ServiceError(Fault(shown(path), wrong, "Correct that, or add the file"))
     if source.language != "Python" and not path.exists():
@@ -279,8 +331,19 @@ class _Reading:
             self.read(line.file.parent / value, into)
 
 
+def _name_of_file(text: str) -> str:
+    """The package that the file name at the end of a path or an address tells; empty if it is none of a package."""
+    name = text.strip().replace("\\", "/").rpartition("/")[2]
+    try:
+        return str((parse_wheel_filename if name.endswith(".whl") else parse_sdist_filename)(name)[0])
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        return ""
+
+
 def _faults(line: Line) -> Iterator[Fault]:
     """Why a requirement cannot be meant as it is written."""
+    if line.hashes and not any(one.startswith("sha256:") for one in line.hashes):
+        yield Fault(line.where, "none of its hashes is a SHA-256", "Write --hash=sha256:…, which every index tells")
     if found := _FOR_BUILDS.search(line.text):
         wrong = f"{found[1]} is for a build, and wheels are built without options"
         yield Fault(line.where, wrong, f"Remove it, or put a wheel that was built with it into {SHELF}/")
@@ -316,12 +379,16 @@ def _logical(file: Path) -> Iterator[Line]:
 
 def _dependencies(path: Path) -> tuple[Line, ...]:
     """The dependencies in a pyproject.toml, each with the line that has it."""
-    project = _toml(path).get("project", {})
+    read = _toml(path)
+    project = read.get("project", {})
     asked = project.get("dependencies", []) if isinstance(project, dict) else None
     if not isinstance(asked, list) or not all(isinstance(one, str) for one in asked):
         wrong = "dependencies is no list of texts" if isinstance(project, dict) else "project is no table"
         raise ServiceError(Fault(shown(path), wrong, "Write it as PEP 621 says"))
-    if "dependencies" in project.get("dynamic", ()):
+    if read.get("tool", {}).get("uv", {}).get("sources"):
+        wrong = "[tool.uv.sources] says where its packages come from, and only a uv.lock brings that along"
+        raise ServiceError(Fault(shown(path), wrong, f"Run `uv lock` there, and keep the {_UV_LOCK}"))
+    if "dependencies" in _dynamic(project):
         wrong = "its dependencies are dynamic, so that only a build could tell them"
         raise ServiceError(Fault(shown(path), wrong, f"Write them out, or keep a {_UV_LOCK} beside it"))
     text = list(enumerate(path.read_text("utf-8").splitlines(), 1))
@@ -332,11 +399,35 @@ def _dependencies(path: Path) -> tuple[Line, ...]:
     return tuple(lines)
 
 
+def _paths(lock: dict[str, Any]) -> Iterator[str]:
+    """The folders and files of this machine that a uv.lock or a pylock names."""
+    packages = [*lock.get("package", []), *lock.get("packages", [])]
+    for package in packages if all(isinstance(one, dict) for one in packages) else ():
+        for key in ("source", "directory", "archive", "sdist"):
+            named = package.get(key)
+            if isinstance(named, dict):
+                found = (named.get(kind) for kind in ("path", "directory", "editable"))
+                yield from (path for path in found if isinstance(path, str))
+
+
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ServiceError(Fault(shown(path), f"it is no TOML: {error}", "Correct it")) from None
+
+
+def is_dynamic(project: Path) -> bool:
+    """Whether only a build tells what a project in a folder needs, or which version it is."""
+    path = project / _PROJECT
+    table = _toml(path).get("project") if path.is_file() else None
+    return not isinstance(table, dict) or bool(_dynamic(table))
+
+
+def _dynamic(project: dict[str, Any]) -> list[str]:
+    """The fields that the metadata of a project leave to its build."""
+    found = project.get("dynamic", [])
+    return [str(one) for one in found] if isinstance(found, list) else []
 
 
 def _shelf(folder: Path) -> tuple[Path, ...]:
@@ -367,3 +458,7 @@ def _metadata(place: Path | None) -> Iterable[str]:
     for name in _METADATA:
         if (place / name).is_file():
             yield sha256_of(place / name)
+    if place.is_dir() and is_dynamic(place):
+        from packager import projects
+
+        yield projects.digest(place)  # any file of it may say what it needs

@@ -1,17 +1,20 @@
 """From what a role asks for to exact files for a target: uv resolves, packaging selects."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import uv
 
 from cloudservice.errors import ServiceError
 from cloudservice.files import link_whole
-from packager import pins, refusal
+from packager import pins, projects, refusal, requirements
 from packager.pins import Pin
 from packager.requirements import Asked, Line
 from packager.target import Target
@@ -58,7 +61,7 @@ def resolve(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wi
 
 def locate(asked: Asked, wanted: Collection[Pin], target: Target, environ: Mapping[str, str]) -> tuple[Pin, ...]:
     """Where the packages of a lock are to be had: those versions and files, and not what they need."""
-    addresses = tuple(line for line in asked.lines if line.is_address)
+    addresses = tuple(line for line in asked.lines if line.is_address and line.is_for(target))
     found_there = {line.name for line in addresses}
     lines = (Line(asked.path, 0, f"{pin.name}=={pin.version}") for pin in wanted if pin.name not in found_there)
     options = tuple(line for line in asked.options if line.option[0] != "require-hashes")
@@ -112,8 +115,11 @@ def _exported(folder: Path, how: str, environ: Mapping[str, str]) -> str:
 
 def _compiled(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wishes, *more: str) -> tuple[str, Path]:
     """What `uv pip compile` makes of the lines; its refusal becomes a fault of their file."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name).resolve()
+        # To ask a project what it needs may be to run its build, which writes into its folder.
+        dynamic = [place for place in asked.local if place.is_dir() and requirements.is_dynamic(place)]
+        copies = {place: stack.enter_context(projects.copied(place)).resolve() for place in dynamic}
         output, constraints = folder / "pylock.toml", folder / "constraints.txt"
         if wishes.preferences:
             output.write_text(_preferring(wishes.preferences))  # uv keeps to the versions in the file it replaces
@@ -140,15 +146,20 @@ def _compiled(asked: Asked, target: Target, environ: Mapping[str, str], wishes: 
         ]
         try:
             # Paths in the file are relative to it, not to where the user stands.
-            run(argv, environ, asked.path.parent, _lines(asked))
+            run(argv, environ, asked.path.parent, _lines(asked, copies))
         except ToolError as error:
             raise ServiceError(refusal.of_uv(asked, str(error))) from None
+        text = output.read_text("utf-8")
+        for place, copy in copies.items():
+            for written in (copy.as_posix(), os.path.relpath(copy, folder).replace(os.sep, "/")):
+                text = text.replace(f'path = "{written}"', f'path = "{place.absolute().as_posix()}"')
         # The folder goes, but paths that count from it lead to where they did.
-        return output.read_text("utf-8"), folder
+        return text, folder
 
 
-def _lines(asked: Asked) -> str:
-    return "".join(f"{line}\n" for line in (*(each.expanded() for each in asked.lines), *asked.added))
+def _lines(asked: Asked, copies: Mapping[Path, Path] = MappingProxyType({})) -> str:
+    lines = (line.given(asked.path.parent, copies) for line in asked.lines)
+    return "".join(f"{line}\n" for line in (*lines, *asked.added))
 
 
 def _options(asked: Asked, target: Target) -> list[str]:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from cryptography import x509
@@ -74,7 +75,7 @@ def is_of(key: PublicKeyTypes, signed: bytes, package_xml: bytes) -> bool:
             key.verify(made, package_xml, ec.ECDSA(hashes.SHA256()))
         else:
             return False
-    except (InvalidSignature, ValueError, KeyError, TypeError):
+    except (InvalidSignature, ValueError, KeyError, TypeError, RecursionError):
         return False
     return True
 
@@ -82,9 +83,10 @@ def is_of(key: PublicKeyTypes, signed: bytes, package_xml: bytes) -> bool:
 def signer(signed: bytes) -> str:
     """The fingerprint of the key that a signature names, which proves nothing yet; empty if it names none."""
     try:
-        return str(json.loads(signed)["key"])
-    except (ValueError, KeyError, TypeError):
+        named = json.loads(signed)["key"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
+    return named if isinstance(named, str) and re.fullmatch("[0-9a-f]{64}", named) else ""
 
 
 def fingerprint(key: PublicKeyTypes) -> str:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cloudservice.files import shown
 from packager.bundle import Bundle
 
 _ENVIRONMENT = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$)[\w.-]+)?", re.IGNORECASE)
@@ -43,29 +42,33 @@ def remarks(bundle: Bundle) -> list[str]:
 
 
 def _secrets(bundle: Bundle) -> Iterator[str]:
-    for part in bundle.parts.values():
-        if isinstance(part.source, Path) and not part.compressed:
-            reason = _by_name(part.source) or (_by_content(part.source) if part.size <= _MOST else None)
-            if reason is not None:
-                where, why = reason
-                yield f"warning: {where}: {why}, and lies readable in the bundle. Leave it out with .rolepackignore."
+    """A warning for each file that looks like one, however many files are the same."""
+    known: dict[str, tuple[int, str] | None] = {}
+    for role, files in bundle.roles.items():
+        for path, name in files.items():
+            part = bundle.parts[name]
+            if part.compressed or not isinstance(part.source, Path):
+                continue
+            why = _by_name(path.rpartition("\\")[2])
+            where = f"{role}{path}"
+            if not why and part.size <= _MOST:
+                found = known[name] if name in known else known.setdefault(name, _by_content(part.source))
+                where, why = (f"{where}:{found[0]}", found[1]) if found else (where, "")
+            if why:
+                yield f"warning: {where}: {why}, and it lies readable in the bundle. Leave it out with .rolepackignore."
 
 
-def _by_name(path: Path) -> tuple[str, str] | None:
-    if _ENVIRONMENT.fullmatch(path.name):
-        return shown(path), "files of that name hold settings and passwords"
-    if _STORES.fullmatch(path.name):
-        return shown(path), "files of that name hold keys or passwords"
-    return None
+def _by_name(name: str) -> str:
+    if _ENVIRONMENT.fullmatch(name):
+        return "a file of that name holds settings and passwords"
+    return "a file of that name holds keys or passwords" if _STORES.fullmatch(name) else ""
 
 
-def _by_content(path: Path) -> tuple[str, str] | None:
+def _by_content(path: Path) -> tuple[int, str] | None:
+    """The line of a secret, and what it is."""
     content = path.read_bytes()
     found = _CONTENT.search(content)
-    if found is None:
-        return None
-    line = content.count(b"\n", 0, found.start()) + 1
-    return f"{shown(path)}:{line}", _SAID[str(found.lastgroup)]
+    return (content.count(b"\n", 0, found.start()) + 1, _SAID[str(found.lastgroup)]) if found else None
 
 
 def _paths(bundle: Bundle) -> Iterable[str]:

@@ -2,8 +2,10 @@
 
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
-from cloudservice import folder, location, unpackaged
+from cloudservice import changes, folder, location, lock, unpackaged
+from cloudservice import configuration as cscfg
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import sha256_of, shown, whole_folder, write_whole
 from packager import bundle, locks, opened, requirements, target
@@ -13,39 +15,59 @@ from packager.progress import Report
 from packager.requirements import Asked, Line
 from packager.wheelhouse import FOLDER
 
+_LOCK = ".lock"
+_PATIENCE = 600.0
+"""Seconds that another process may take to unpack."""
 _ROLES, _SITES, _APPROOT = "roles", "sites", "approot"
 
 
 def unpack(path: Path, place: Path, configuration: Path, report: Report) -> Path:
     """The folder of a service below `place`, made of a bundle and a configuration; made once for each bundle."""
     root = place / sha256_of(path)[:16]
-    if not root.is_dir():
-        for old in place.iterdir() if place.is_dir() else ():
-            if not (old / ".rolepack").exists():  # one that has run keeps its logs, and may be running
-                shutil.rmtree(old, ignore_errors=True)
-        with opened.opened(path) as found, whole_folder(root) as made:
-            for role in found.manifest.roles:
-                _lay(found, role, made, report)
-            write_whole(made / location.DEFINITION, _definition(found, made))
-    for old in folder.configurations(root).values():
-        old.unlink()
-    write_whole(root / configuration.name, configuration.read_bytes())
+    held = lock.take(place / _LOCK, _PATIENCE)
+    if held is None:
+        raise ServiceError(Fault(shown(place), "another process has been unpacking for too long", "End that process"))
+    with held, opened.opened(path) as found:
+        if not root.is_dir():
+            for old in place.iterdir():
+                if (
+                    old.is_dir() and not (old / ".rolepack").exists()
+                ):  # one that has run keeps its logs, and may be running
+                    shutil.rmtree(old, ignore_errors=True)
+            with whole_folder(root) as made:
+                for role in found.manifest.roles:
+                    _lay(found, role, made, report)
+                write_whole(made / location.DEFINITION, _definition(found, made))
+        for old in folder.configurations(root).values():
+            old.unlink()
+        write_whole(root / configuration.name, _configuration(found, configuration))
     return root
+
+
+def _configuration(found: Opened, path: Path) -> bytes:
+    """The configuration without the roles that the bundle has not."""
+    content = path.read_bytes()
+    named = cscfg.parse(path, content).roles
+    return changes.apply(
+        path, content, *(changes.without_role(name) for name in named if name not in found.manifest.roles)
+    )
 
 
 def need(role: Path) -> tuple[Need, dict[str, str]] | None:
     """What an unpacked role needs, and the versions in its bundle; None if it has no lock."""
-    lock = role / bundle.LOCK
-    if not lock.is_file():
+    path = role / bundle.LOCK
+    if not path.is_file():
         return None
-    platform, python = locks.shipped_for(lock.read_text("utf-8"))
-    pinned = requirements.read(lock).lines
+    platform, python = locks.shipped_for(path.read_text("utf-8", "replace"))
+    pinned = requirements.read(path).lines
+    if not python or not all(line.name and line.requirement.startswith(f"{line.name}==") for line in pinned):
+        raise ServiceError(Fault(shown(path), "it is no lock of rolepack's", "Make the bundle again"))
     # A wheel for this machine has another hash than the one in the bundle.
     lines = tuple(Line(line.file, line.number, line.requirement) for line in pinned)
     shelf = tuple(sorted((role / FOLDER).glob("*.whl")))
     fitting = target.parse(platform, python) if platform in target.PLATFORMS else target.nearest_here(python)
     versions = dict(line.requirement.split("==", 1) for line in lines)
-    return Need(Asked(lock, lines, shelf=shelf), fitting), versions
+    return Need(Asked(path, lines, shelf=shelf), fitting), versions
 
 
 def _lay(found: Opened, role: str, made: Path, report: Report) -> None:
@@ -62,7 +84,7 @@ def _lay(found: Opened, role: str, made: Path, report: Report) -> None:
 
 
 def _definition(found: Opened, made: Path) -> bytes:
-    text = found.definition().decode("utf-8-sig")
+    text = found.definition().decode("utf-8-sig", "replace")
     roles = found.manifest.roles
     models = {role: found.text(role, "\\RoleModel.xml") for role in roles}
     if any("<!DOCTYPE" in one for one in (text, *models.values())):
@@ -71,4 +93,8 @@ def _definition(found: Opened, made: Path) -> bytes:
     for role in roles:
         for site in (made / _SITES / role).glob("*"):
             folders[role, f"sitesroot\\{site.name}"] = f"{_SITES}/{role}/{site.name}"
-    return unpackaged.render(text, models, folders)
+    try:
+        return unpackaged.render(text, models, folders)
+    except ElementTree.ParseError as error:
+        wrong = f"its definition, or a RoleModel.xml in it, is no XML: {error}"
+        raise ServiceError(Fault(shown(found.path), wrong, "Make the bundle again")) from None

@@ -7,7 +7,7 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 
 DEFAULT = "3.12"
-_FILES = ("runtime.txt", ".python-version")
+FILES = ("runtime.txt", ".python-version")
 """Heroku's and App Service's file, then that of pyenv and uv; the first that is there counts."""
 _WRITTEN = re.compile(r"(?:(?:c?python|PYTHON)[-|= ]?)?(3\.\d+(?:\.\d+)?)")
 
@@ -20,7 +20,7 @@ def parse(text: str) -> str | None:
 
 def of_role(folder: Path) -> str | None:
     """The version that the role in a folder asks for; None if it does not say. ServiceError if that is none."""
-    path = next((folder / name for name in _FILES if (folder / name).is_file()), None)
+    path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
         return None
     lines = enumerate(path.read_text("utf-8-sig", "replace").splitlines(), 1)

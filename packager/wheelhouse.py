@@ -8,12 +8,15 @@ from typing import TypeVar
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import link_whole, sha256_of, write_whole
-from packager import locks, store
+from cloudservice.names import is_file_name
+from packager import locks, pins, store
 from packager.locks import Lock
 from packager.policy import KEEP, Need, Policy
 from packager.progress import Report
 
 FOLDER = "wheelhouse"
+_NOTE = ".rolepack-wheels"
+"""Names what was put into such a folder: nothing else in it is ever removed."""
 _AT_ONCE = 4
 """Roles that are resolved at the same time: most of it is waiting for the index."""
 _Given = TypeVar("_Given")
@@ -66,10 +69,21 @@ def prepare(needs: Mapping[str, Need], report: Report, policy: Policy = KEEP) ->
 
 
 def write(place: Path, house: Wheelhouse) -> None:
-    """Let a folder have the wheels, the lock of each role as `ROLE.lock`, and no other wheel or lock.
+    """Let a folder have the wheels and the lock of each role as `ROLE.lock`; what an earlier call left there goes.
 
-    The wheels are links to those of the store where the file system can.
+    The wheels are links to those of the store where the file system can. ServiceError if two roles have different
+    wheels of one name.
     """
+    hashes: dict[str, set[str]] = {}
+    for wheel in house.wheels:
+        hashes.setdefault(wheel.path.name, set()).add(wheel.sha256)
+    faults = [
+        Fault(name, "the roles have different wheels of that name", "Give them the same, or package the roles")
+        for name, found in hashes.items()
+        if len(found) > 1
+    ]
+    if faults:
+        raise ServiceError(*faults)
     place.mkdir(parents=True, exist_ok=True)
     texts = {f"{role}.lock": locks.shipped(lock, role) for role, lock in house.roles.items()}
     for wheel in house.wheels:
@@ -78,10 +92,13 @@ def write(place: Path, house: Wheelhouse) -> None:
             link_whole(wheel.path, there)
     for name, text in texts.items():
         write_whole(place / name, text)
-    wanted = {*texts, *(wheel.path.name for wheel in house.wheels)}
-    for path in place.iterdir():
-        if path.suffix in {".whl", ".lock"} and path.name not in wanted:
-            path.unlink()
+    wanted = {*texts, *hashes}
+    note = place / _NOTE
+    before = note.read_text("utf-8", "replace").splitlines() if note.is_file() else []
+    for name in before:
+        if name not in wanted and is_file_name(name):
+            (place / name).unlink(missing_ok=True)
+    write_whole(note, "".join(f"{name}\n" for name in sorted(wanted)))
 
 
 def _look(need: Need, policy: Policy) -> tuple[Lock | None, bool]:
@@ -91,7 +108,9 @@ def _look(need: Need, policy: Policy) -> tuple[Lock | None, bool]:
     kept = locks.load(need.asked, need.target)
     if kept is None or not policy.keeps:
         return kept, False
-    return kept, kept.asked == need.fingerprint
+    # Whoever has edited the lock cannot have edited away what the lines allow.
+    is_allowed = all(pins.is_allowed(need.asked, entry.pin) for entry in kept.entries)
+    return kept, is_allowed and kept.asked == need.fingerprint
 
 
 def _is_whole(lock: Lock, policy: Policy) -> bool:
@@ -119,16 +138,14 @@ def _renew(
     if to_resolve:
         labels = dict.fromkeys(roles[role][0].target.label for role in to_resolve)
         report(f"Resolving {', '.join(to_resolve)} for {', '.join(labels)}", 0, 0)
-    pins = _each(Renewal.pins, renewals.values(), threads=_AT_ONCE)
-    pairs = list(zip(renewals.values(), pins, strict=True))
-    access = index.access((renewal.environ for renewal in renewals.values()), offline=policy.offline)
-    wanted = [pin for renewal, some in pairs for pin in some if renewal.wants(pin)]
-    fetch.fetch([pin for pin in wanted if not pin.is_wheel], access, report)
+    pairs = list(zip(renewals.values(), _each(Renewal.pins, renewals.values(), threads=_AT_ONCE), strict=True))
+    wanted = {pin: renewal.access for renewal, some in pairs for pin in some if renewal.wants(pin)}
+    fetch.fetch({pin: access for pin, access in wanted.items() if not pin.is_wheel}, report)
     made: list[tuple[Lock, list[str]]] = []
     # What has to be built is built while wheels are fetched.
     work = [
-        lambda: fetch.fetch([pin for pin in wanted if pin.is_wheel], access, report),
-        lambda: made.extend(_each(lambda pair: pair[0].lock(pair[1], access), pairs)),
+        lambda: fetch.fetch({pin: access for pin, access in wanted.items() if pin.is_wheel}, report),
+        lambda: made.extend(_each(lambda pair: pair[0].lock(pair[1]), pairs)),
     ]
     _each(lambda one: one(), work, threads=2)
     return dict(zip(roles, made, strict=True))

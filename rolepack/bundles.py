@@ -104,6 +104,7 @@ def extract(_context: Context, file: str, role: list[str], output: str | None = 
 
     path = Path(file)
     place = Path(output) if output else path.with_suffix("")
+    role = list(dict.fromkeys(role))
     with opened.opened(path) as bundle, progress.shown() as report:
         there = bundle.manifest.roles
         faults = [
@@ -116,8 +117,13 @@ def extract(_context: Context, file: str, role: list[str], output: str | None = 
         faults += [Fault(shown(one), "it is there already", "Remove it, or choose another --output") for one in taken]
         if faults:
             raise ServiceError(*faults)
-        for one in wanted:
-            opened.extract(bundle, one, place / one, report)
+        try:
+            for one in wanted:
+                opened.extract(bundle, one, place / one, report)
+        except ServiceError:
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+            raise
     say(f"Extracted {listed(wanted)} of {shown(path)} into {shown(place)}/.")
 
 

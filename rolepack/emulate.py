@@ -190,6 +190,7 @@ def _of_package(file: Path, service: str | None, configuration: str | None) -> _
     """
     from cloudservice import folder
     from cloudservice.errors import ServiceError
+    from emulator import client
     from packager import unpacked
     from rolepack import progress
 
@@ -199,6 +200,8 @@ def _of_package(file: Path, service: str | None, configuration: str | None) -> _
         if service is not None:
             raise
         root = None
+    if root is not None:
+        client.must_not_run(root)  # what runs may be unpacked there
     beside = file.absolute().parent
     there = {**(folder.configurations(root) if root else {}), **folder.configurations(beside)}
     name = configuration or folder.usual_of(there, "Local")
@@ -221,6 +224,7 @@ def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> 
     runtimes: dict[str, Runtime] = {}
     deviations: list[str] = []
     faults: list[Fault] = []
+    unable: list[str] = []
     with progress.shown() as report:
         for name in roles:
             place = root / ".rolepack" / "environments" / name
@@ -233,11 +237,12 @@ def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> 
                 deviations += [f"{name}: {line}" for line in made.deviations]
             except ServiceError as error:
                 faults += error.faults
+                unable.append(f"{name} is left out, since this system cannot have its packages: {error}")
     able = tuple(name for name in roles if name in runtimes)
     if faults and not (meant.is_packaged and able):
         raise ServiceError(*faults)
-    for fault in faults:
-        say(f"What cannot run on this system is left out: {fault}")
+    for line in unable:
+        say(line)
     for line in (*deviations, *(() if meant.is_packaged else _changed(root, loaded, able))):
         say(line)
     return Run(

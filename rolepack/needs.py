@@ -27,13 +27,20 @@ def of_roles(
 ) -> dict[str, "Need"]:
     """The need of each role that has any, by the role's name; ServiceError with what is wrong in all of them."""
     from cloudservice.errors import Fault, ServiceError
+    from cloudservice.files import shown
     from rolepack import options
 
     chosen = options.load(root)
-    needs, faults = {}, list[Fault]()
+    known = {role.name for role in loaded.roles}
+    faults = [
+        Fault(shown(root / options.FILE), f"requirements names a role '{name}', and there is none", "Correct the name")
+        for name in chosen.requirements
+        if name and name not in known
+    ]
+    needs = {}
     for role in roles:
         try:
-            need = _of_role(role, loaded, platform, python, chosen.requirements_of(role.name))
+            need = _of_role(role, loaded, platform, python, chosen.requirements_of(role, loaded.sources[role.name]))
         except ServiceError as error:
             faults += error.faults
             continue
@@ -62,7 +69,7 @@ def of_run(root: Path, loaded: "Service", role: "Role") -> "Need":
 
     source = loaded.sources[role.name]
     python = version.of_role(source.folder) or version.DEFAULT
-    named = options.load(root).requirements_of(role.name)
+    named = options.load(root).requirements_of(role, source)
     possible = [parse(platform, python) for platform in PLATFORMS]
     asked = (requirements.of(role, source, target, named) for target in possible)
     empty = requirements.Asked(source.folder / requirements.FILE)

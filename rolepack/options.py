@@ -12,6 +12,7 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 
 if TYPE_CHECKING:
+    from cloudservice.service import Role, Source
     from packager.scaffold import Templates
 
 FILE = "invoke.yaml"
@@ -30,9 +31,9 @@ class Options:
     templates: Path | None = None
     requirements: Mapping[str, str] = field(default_factory=dict)
 
-    def requirements_of(self, role: str) -> str | None:
-        """The file that says what a role needs, if it is another than the usual ones."""
-        return self.requirements.get(role, self.requirements.get(""))
+    def requirements_of(self, role: "Role", source: "Source") -> str | None:
+        """The file that says what a role needs, if it is another than the usual ones; the one of all is for Python."""
+        return self.requirements.get(role.name, self.requirements.get("") if source.language == "Python" else None)
 
 
 def load(root: Path) -> Options:

@@ -23,6 +23,7 @@ from rolepack.command import (
 
 if TYPE_CHECKING:
     from cloudservice.service import Service
+    from packager.memo import Inputs
     from packager.policy import Need
     from packager.signature import Private
     from packager.wheelhouse import Wheelhouse
@@ -68,8 +69,8 @@ def package(
     if told is None:
         wanted = _Wanted(root, configuration, target, python, offline, with_python, sign, output)
         began = memo.begin(root)
-        told, files = _make(wanted, quiet=json)
-        memo.remember(root, key, began, files, told)
+        told, inputs = _make(wanted, quiet=json)
+        memo.remember(root, key, began, inputs, told)
     if json:
         say_json(told["json"])
         return
@@ -91,11 +92,12 @@ class _Wanted:
     output: str | None
 
 
-def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], list[Path]]:
-    """Package; what is to be told of it, for people and for programs, and the files that it was made from."""
+def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
+    """Package; what is to be told of it, for people and for programs, and what it was made from."""
     from cloudservice import folder, sources
     from cloudservice.files import write_whole
     from packager import bundle, interpreter, sbom, suspects, wheelhouse
+    from packager.memo import Inputs
     from packager.policy import Policy
     from rolepack import progress
 
@@ -103,6 +105,7 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], list[Path]]:
     configuration = wanted.configuration or folder.usual_configuration(root, "Cloud")
     loaded = folder.load(root, configuration)
     path = Path(wanted.output) if wanted.output else root / "dist" / f"{loaded.name}.cspkg"
+    _check_output(path, root, loaded)
     roles = [role for role in loaded.roles if sources.why_not_packaged(role, loaded.sources[role.name]) is None]
     asked = needs.of_roles(root, loaded, roles, wanted.target, wanted.python)
     brought = Path(wanted.with_python) if wanted.with_python else None
@@ -123,7 +126,24 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], list[Path]]:
     made = _Made(loaded, path, beside, bill, wheels, brought, suspects.remarks(planned))
     told = {"lines": list(_lines(made)), "json": _json(made), "made": [str(path), str(beside), str(bill)]}
     given = [Path(one) for one in (wanted.with_python, wanted.sign) if one]
-    return told, [*_files(root, loaded, asked.values()), path, beside, bill, *given]
+    files = [*_files(root, loaded, asked.values()), path, beside, bill, *given]
+    variables = {name for need in asked.values() for name in need.asked.variables}
+    return told, Inputs(files, {*variables, *folder.content_variables(loaded)})
+
+
+def _check_output(path: Path, root: Path, loaded: "Service") -> None:
+    """ServiceError if the bundle would replace what is none, or go into the next one."""
+    from cloudservice import folder
+    from cloudservice.errors import Fault, ServiceError
+
+    if path.suffix.lower() != ".cspkg":
+        raise ServiceError(Fault("--output", f"'{path}' is no name for a bundle", "End it in .cspkg"))
+    for role in loaded.roles:
+        source = loaded.sources[role.name]
+        places = [source.folder, *folder.virtual_folders(root, role, source).values()]
+        if any(path.resolve().is_relative_to(place.resolve()) for place in places):
+            wrong = f"'{path}' lies in the folder of role '{role.name}', so that the next bundle would have it"
+            raise ServiceError(Fault("--output", wrong, "Choose another folder"))
 
 
 def _key(path: str | None) -> "Private | None":
@@ -210,7 +230,7 @@ def _json(made: _Made) -> dict[str, object]:
 def _files(root: Path, loaded: "Service", asked: Iterable["Need"]) -> Iterable[Path]:
     """What the bundle of a service depends on: files, and folders for what may be added to them."""
     from cloudservice import folder
-    from packager import contents
+    from packager import contents, version
 
     yield root
     yield from (path for path in root.iterdir() if path.is_file())
@@ -219,8 +239,12 @@ def _files(root: Path, loaded: "Service", asked: Iterable["Need"]) -> Iterable[P
         virtual = folder.virtual_folders(root, role, source).values()
         for place in {source.folder, *virtual, *folder.content_folders(root, role).values()}:
             yield from contents.everything(place, contents.rules(root, place, source.language))
+        # These count even where patterns leave them out.
+        named = (source.folder / name for name in (contents.IGNORED, *version.FILES))
+        yield from (path for path in named if path.is_file())
         if source.project is not None:
             yield source.project
     for need in asked:
-        for path in need.asked.files:
+        yield from need.asked.files
+        for path in need.asked.local:
             yield from contents.everything(path, contents.DEFAULT) if path.is_dir() else [path]

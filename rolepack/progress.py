@@ -1,6 +1,7 @@
 """Shows how long work goes on: a bar on a terminal, a line a step elsewhere, on standard error."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,13 +26,22 @@ def _bars() -> Iterator[Report]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         known: dict[str, TaskID] = {}
+        endless: set[str] = set()
+        one_at_a_time = threading.Lock()
 
         def report(text: str, done: int, total: int) -> None:
-            for finished in known.keys() - {text}:
-                progress.remove_task(known.pop(finished))
-            if text not in known:
-                known[text] = progress.add_task(text)
-            progress.update(known[text], completed=done, total=total or None)
+            with one_at_a_time:
+                # What has no end that is known ends when the next of its kind begins.
+                for finished in [each for each in endless if each != text and not total]:
+                    progress.remove_task(known.pop(finished))
+                    endless.remove(finished)
+                if text not in known:
+                    known[text] = progress.add_task(text)
+                progress.update(known[text], completed=done, total=total or None)
+                if not total:
+                    endless.add(text)
+                elif done >= total:
+                    progress.remove_task(known.pop(text))
 
         yield report
 

@@ -162,10 +162,10 @@ KEY = "A" * 86 + "=="
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        (".env", "A=b", "files of that name hold settings and passwords"),
-        (".env.production", "A=b", "files of that name hold settings and passwords"),
-        ("site.pfx", "x", "files of that name hold keys or passwords"),
-        ("id_ed25519", "x", "files of that name hold keys or passwords"),
+        (".env", "A=b", "a file of that name holds settings and passwords"),
+        (".env.production", "A=b", "a file of that name holds settings and passwords"),
+        ("site.pfx", "x", "a file of that name holds keys or passwords"),
+        ("id_ed25519", "x", "a file of that name holds keys or passwords"),
         ("key.txt", "\n-----BEGIN RSA PRIVATE KEY-----\n", "key.txt:2: it holds a private key"),
         (
             "a.py",

@@ -21,7 +21,7 @@ OWNERS = {
     "jinja2": {"packager/scaffold.py"},
     "uv": {"packager"},
     "packaging": {"packager"},
-    "wheel": {"packager/build.py", "packager/bill.py"},
+    "wheel": {"packager/build.py"},
     "requests": {"packager/fetch.py"},
     "platformdirs": {"packager"},
     "pathspec": {"packager/contents.py"},

@@ -4,6 +4,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import uv
 from conftest import Index, make_project, make_sdist, make_wheel
 
 from cloudservice.errors import ServiceError
-from packager import locks, requirements, store, target, wheelhouse
+from packager import locks, projects, requirements, store, target, wheelhouse
 from packager.policy import KEEP, Need, Policy
 
 WINDOWS = target.parse("win_amd64", "3.12")
@@ -133,7 +134,9 @@ def test_offline_works_from_the_store_and_says_what_it_lacks(role, shelf, index,
     shutil.rmtree(tmp_path / "uv")
     assert role.gets(Policy(offline=True)) == {"main": "1.0"}
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
-    with pytest.raises(ServiceError, match="cannot be reached, and the local store lacks"):
+    with pytest.raises(
+        ServiceError, match=r"the local store lacks what is asked for, and no network is to be used. Run once"
+    ):
         role.gets(Policy(offline=True))
 
 
@@ -141,10 +144,28 @@ def test_a_line_that_nobody_writes_is_told_with_its_number(role, shelf):
     shelf("main", "1.0")
     role.asks("main\n").gets()
     path = role.folder / "requirements.win_amd64-cp312.lock"
-    path.write_text(path.read_text() + "<<<<<<< mine\nother==1.0\n")
+    text = path.read_text()
+    path.write_text(f"{text}what\nother==1.0\n")
     with pytest.raises(ServiceError) as raised:
         role.gets()
-    assert [str(fault).rpartition("lock:")[2][:2] for fault in raised.value.faults] == ["5:", "6:"]
+    assert [fault.line for fault in raised.value.faults] == [5, 6]
+    path.write_text(f"{text}<<<<<<< mine\nother==1.0\n=======\n>>>>>>> theirs\n")
+    with pytest.raises(ServiceError, match=r"lock:5: it has the marks of a merge. Take either side whole") as raised:
+        role.gets()
+    assert len(raised.value.faults) == 1
+
+
+@pytest.mark.parametrize("change", [lambda _line: "", lambda line: line.replace("==1.0", "==0.9")])
+def test_a_lock_that_was_edited_is_made_again(role, shelf, change):
+    shelf("main", "1.0", requires=("other",))
+    shelf("other", "1.0")
+    role.asks("main\n").gets()
+    before = role.text
+    path = role.folder / "requirements.win_amd64-cp312.lock"
+    last = before.splitlines(keepends=True)[-1]
+    path.write_text(before.replace(last, change(last)))
+    assert role.gets() == {"main": "1.0", "other": "1.0"}
+    assert role.text == before
 
 
 @pytest.mark.parametrize("wheel", ["../../x.whl", "/x.whl", "a\\b.whl"])
@@ -298,8 +319,9 @@ def test_a_wheel_of_its_own_is_built_once_and_again_with_the_same_backend(role, 
 def test_a_wheel_that_comes_out_otherwise_is_told(role, index, tmp_path, monkeypatch):
     index.add(make_sdist(tmp_path / "made", "main", "1.0"))
     role.asks("main\n").gets()
-    path = role.folder / "requirements.win_amd64-cp312.lock"
-    path.write_text(path.read_text().replace(role.lock.entries[0].sha256, "0" * 64))
+    (entry,) = role.lock.entries
+    elsewhere = replace(role.lock, entries=(replace(entry, sha256="0" * 64),))
+    locks.write(requirements.read(role.path), elsewhere, "web")
     role.gets()
     assert "main-1.0-py3-none-any.whl was built again, and not to the same bytes as before" in role.remarks[0]
 
@@ -326,6 +348,7 @@ def test_an_optional_compiled_part_is_left_out_for_windows(role, index, tmp_path
     index.add(sdist)
     role.asks("both\n").gets()
     assert role.lock.entries[0].wheel == "both-1.0-py3-none-any.whl"
+    assert role.remarks == ("web: both==1.0 goes without its compiled part, which had to be left out",)
 
 
 def test_a_pylock_is_taken_as_it_is(role, shelf, tmp_path):
@@ -408,6 +431,122 @@ def test_this_machine_gets_the_versions_of_the_target_where_it_can(role, shelf):
     assert held == {"main": "1.0"}
     house = wheelhouse.prepare({"web": Need(asked, here, held)}, lambda *_: None)
     assert house.roles["web"].versions == {"main": "1.0", "nixonly": "1.0"}
+
+
+def test_hashes_count_for_files_without_a_name_and_of_every_kind(role, index, tmp_path):
+    make_wheel(role.folder, "main", "1.0")
+    line = "./main-1.0-py3-none-any.whl --hash=sha256:"
+    with pytest.raises(ServiceError, match=r"txt:1: main-1.0-py3-none-any.whl has the SHA-256"):
+        role.asks(f"{line}{'0' * 64}\n").gets()
+    digest = requirements.sha256_of(role.folder / "main-1.0-py3-none-any.whl")
+    assert role.asks(f"{line}{digest}\n").gets() == {"main": "1.0"}
+    with pytest.raises(ServiceError, match=r"txt:1: none of its hashes is a SHA-256"):
+        role.asks(f"main==1.0 --hash=sha512:{'0' * 128}\n").gets()
+
+
+def test_an_edited_lock_does_not_outdo_the_hash_of_a_line(role, shelf):
+    asked, other = shelf("main", "1.0"), shelf("main", "1.0", "cp312-cp312-win_amd64")
+    role.asks("main\n").gets(RENEW)
+    assert role.lock.entries[0].wheel == other.name
+    role.asks(f"main --hash=sha256:{requirements.sha256_of(asked)}\n").gets()
+    path = role.folder / "requirements.win_amd64-cp312.lock"
+    digests = map(requirements.sha256_of, (asked, other))
+    path.write_text(path.read_text().replace(*digests).replace(asked.name, other.name))
+    role.gets()
+    assert role.lock.entries[0].wheel == asked.name
+
+
+def test_a_lock_holds_in_another_checkout(role, shelf, tmp_path):
+    make_wheel(role.folder / "near", "main", "1.0")
+    role.asks("--find-links near\nmain\n").gets()
+    before = role.text
+    moved = shutil.copytree(role.folder, tmp_path / "elsewhere" / "web")
+    other = Role.__new__(Role)
+    other.folder, other.path = moved, moved / "requirements.txt"
+    other.gets(Policy(offline=True))
+    assert other.text == before
+
+
+def test_a_variable_in_a_requirement_counts(role, shelf, monkeypatch):
+    for version in ("1.0", "2.0"):
+        shelf("main", version)
+    role.asks("main==${VERSION}\n")
+    for version in ("1.0", "2.0"):
+        monkeypatch.setenv("VERSION", version)
+        assert role.gets() == {"main": version}
+
+
+def test_addresses_for_another_target_do_not_hide_the_one_for_this(role, shelf, tmp_path, monkeypatch):
+    shelf("main", "1.0")
+    other = make_wheel(tmp_path / "linux", "main", "2.0")
+    lines = f"main @ {other.as_uri()} ; sys_platform == 'linux'\nmain==1.0 ; sys_platform == 'win32'\n"
+    assert role.asks(lines).gets() == {"main": "1.0"}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    assert role.gets() == {"main": "1.0"}
+
+
+def test_a_new_version_is_not_built_with_the_backend_of_the_old(role, index, tmp_path):
+    index.add(make_sdist(tmp_path / "made", "main", "1.0"))
+    role.asks("main\n").gets()
+    path = role.folder / "requirements.win_amd64-cp312.lock"
+    (entry,) = role.lock.entries
+    locks.write(requirements.read(role.path), replace(role.lock, entries=(replace(entry, using="tiny==9"),)), "web")
+    assert "tiny==9" in path.read_text()
+    index.add(make_sdist(tmp_path / "made", "main", "2.0"))
+    assert role.gets(RENEW) == {"main": "2.0"}
+
+
+def test_a_tag_of_a_project_gives_another_wheel(role, index, tmp_path):
+    project = make_project(tmp_path / "roles" / "near", "near", "1.0")
+    git("init", "-q", cwd=project)
+    git("add", ".", cwd=project)
+    git("commit", "-qm", "first", cwd=project)
+    before = projects.digest(project)
+    git("tag", "v2", cwd=project)
+    assert projects.digest(project) != before
+
+
+def test_a_project_that_only_its_build_knows_is_asked_again_after_any_edit(role, shelf, tmp_path):
+    project = make_project(tmp_path / "roles" / "near", "near", "1.0")
+    toml = project / "pyproject.toml"
+    toml.write_text(toml.read_text().replace("dependencies = []", "dynamic = ['dependencies']"))
+    shelf("other", "1.0")
+    role.asks("../near\n").gets()
+    there = sorted(project.rglob("*"))
+    (project / "PKG-INFO").write_text((project / "PKG-INFO").read_text() + "Requires-Dist: other\n")
+    assert role.gets() == {"near": "1.0", "other": "1.0"}
+    assert sorted(project.rglob("*")) == there
+
+
+def test_a_commit_that_may_move_is_refused(role, tmp_path):
+    text = (
+        'lock-version = "1.0"\ncreated-by = "x"\n[[packages]]\nname = "main"\nversion = "1.0"\n'
+        'vcs = { type = "git", url = "file:///nowhere", commit-id = "main" }\n'
+    )
+    with pytest.raises(ServiceError, match="main is at the commit 'main', which is no full hash"):
+        role.asks(text, "pylock.toml").gets()
+
+
+@pytest.mark.parametrize("text", ["packages = 'x'", "[[packages]]\nversion = '1'", "lock-version = 3"])
+def test_a_pylock_made_by_hand_is_told(role, text):
+    head = "" if text.startswith("lock") else 'lock-version = "1.0"\ncreated-by = "x"\n'
+    with pytest.raises(ServiceError, match=r"pylock.toml: it is no pylock"):
+        role.asks(f"{head}{text}\n", "pylock.toml").gets()
+
+
+def test_sources_that_only_uv_knows_are_not_passed_over(role):
+    text = (
+        '[project]\nname = "x"\nversion = "0"\ndependencies = ["near"]\n[tool.uv.sources]\nnear = {path = "../near"}\n'
+    )
+    with pytest.raises(ServiceError, match=r"\[tool.uv.sources\] says where its packages come from"):
+        role.asks(text, "pyproject.toml").gets()
+
+
+def test_an_sdist_with_a_blank_in_its_name_is_locked_and_read_again(role, index, tmp_path):
+    made = make_sdist(tmp_path / "made", "main", "1.0")
+    odd = made.rename(made.with_name("main 1.0.tar.gz"))
+    role.asks(f"main @ {odd.as_uri()}\n").gets()
+    assert role.gets() == {"main": "1.0"}
 
 
 @pytest.fixture

@@ -19,6 +19,9 @@ def packaged(service, index, tmp_path, rolepack):
     index.add(make_wheel(tmp_path / "made", "main", "1.0"))
     make_project(tmp_path / "near", "near", "1.0")
     (tmp_path / "common.txt").write_text("# nothing yet\n")
+    (place / "roles/web/.rolepackignore").write_text("runtime.txt\nwheels/\nnothing\n")
+    (place / "roles/web/runtime.txt").write_text("3.12")
+    (place / "roles/web/wheels").mkdir()
     (place / "roles/jobs/requirements.txt").write_text("main\n../../../near\n-r ../../../common.txt\n")
     rolepack.ok("package", cwd=place)  # writes the locks, so that this may not be taken for the state of rest
     rolepack.ok("package", cwd=place)
@@ -62,6 +65,9 @@ def edit(path):
         lambda place: (place / "dist/pair.cspkg").write_text("damaged"),
         lambda place: (place / "dist/ServiceConfiguration.Cloud.cscfg").unlink(),
         lambda place: (place / ".rolepack/package.json").write_text("[]"),
+        lambda place: edit(place / "roles/web/.rolepackignore"),
+        lambda place: (place / "roles/web/runtime.txt").write_text("3.11"),
+        lambda place: make_wheel(place / "roles/web/wheels", "odd", "1.0"),
     ],
 )
 def test_every_change_is_seen(packaged, rolepack, change):
@@ -84,3 +90,16 @@ def test_a_change_right_after_a_file_was_read_is_seen(packaged, rolepack):
         os.utime(path, (future, future))
         assert AGAIN not in rolepack.ok("package", cwd=packaged)
         assert AGAIN not in rolepack.ok("package", cwd=packaged)  # its time is not past yet
+
+
+def test_variables_that_were_read_count(packaged, rolepack):
+    for name in ("one", "two"):
+        (packaged / name).mkdir()
+        (packaged / name / "x.txt").write_text(name)
+    path = packaged / "ServiceDefinition.csdef"
+    content = '<Contents><Content destination="x"><SourceDirectory path="%WHICH%" /></Content></Contents>'
+    path.write_text(path.read_text().replace("</WebRole>", f"{content}</WebRole>"))
+    for _ in range(2):
+        rolepack.ok("package", cwd=packaged, WHICH="one")
+    assert AGAIN in rolepack.ok("package", cwd=packaged, WHICH="one")
+    assert AGAIN not in rolepack.ok("package", cwd=packaged, WHICH="two")

@@ -9,13 +9,18 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pytest
 from bundles import extract
-from conftest import LIMIT, get, make_project, make_sdist, make_wheel, until
+from conftest import LIMIT, SERVICES, get, make_project, make_sdist, make_wheel, until
 
-from packager import opened
+from cloudservice import folder
+from packager import bundle, opened, unpacked
+from packager.wheelhouse import Wheelhouse
+
+TODAY = date(2026, 1, 1)
 
 
 def quiet(*_):
@@ -47,7 +52,7 @@ def kill_at(rolepack, place: Path, moment: float, store: Path) -> None:
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_a_kill_at_any_moment_leaves_the_old_bundle_or_the_new_one(place, rolepack, tmp_path, kills):
-    bundle = place / "dist" / "pair.cspkg"
+    made = place / "dist" / "pair.cspkg"
     rolepack.ok("package", cwd=place)
     began = time.monotonic()
     (place / "roles/web/lib/extra.py").write_text("WORD = 'first'\n")
@@ -61,14 +66,14 @@ def test_a_kill_at_any_moment_leaves_the_old_bundle_or_the_new_one(place, rolepa
             lock.unlink()
         (place / "roles/web/lib/extra.py").write_text(f"WORD = {number}\n")
         kill_at(rolepack, place, generator.uniform(0.1, whole), tmp_path / "store")
-        opened.verify(bundle, quiet)
-        assert {path.name for path in bundle.parent.iterdir() if not path.name.endswith(".part")} <= {
+        opened.verify(made, quiet)
+        assert {path.name for path in made.parent.iterdir() if not path.name.endswith(".part")} <= {
             "pair.cspkg",
             "pair.cdx.json",
             "ServiceConfiguration.Cloud.cscfg",
         }
         rolepack.ok("package", cwd=place, XDG_CACHE_HOME=str(tmp_path / "store"))
-        opened.verify(bundle, quiet)
+        opened.verify(made, quiet)
 
 
 def test_several_at_once_do_not_disturb_each_other(place, rolepack, tmp_path):
@@ -79,8 +84,8 @@ def test_several_at_once_do_not_disturb_each_other(place, rolepack, tmp_path):
         list(
             pool.map(lambda folder: rolepack.ok("package", cwd=folder, XDG_CACHE_HOME=str(tmp_path / "store")), folders)
         )
-    for folder in (place, other):
-        opened.verify(folder / "dist/pair.cspkg", quiet)
+    for one in (place, other):
+        opened.verify(one / "dist/pair.cspkg", quiet)
     extract(place / "dist/pair.cspkg", "web", tmp_path / "a")
     extract(other / "dist/pair.cspkg", "web", tmp_path / "b")
     assert (tmp_path / "a/approot/lib/extra.py").read_text() != (tmp_path / "b/approot/lib/extra.py").read_text()
@@ -155,7 +160,7 @@ def test_a_role_that_cannot_run_here_is_left_out_and_told(place, rolepack, index
     (place / "roles/web/requirements.txt").write_text("winonly\n")
     rolepack.ok("package", cwd=place)
     told = rolepack.ok("emulate", "--package", "dist/pair.cspkg", "--detach", cwd=place)
-    assert "What cannot run on this system is left out: " in told
+    assert "web is left out, since this system cannot have its packages: " in told
     assert "roles/web/requirements.lock" in told
     assert "winonly" in told
     assert [one["name"] for one in rolepack.status(place)["instances"]] == ["jobs_IN_0"]
@@ -202,18 +207,34 @@ def test_wheels_alone_are_linked_into_one_folder(place, rolepack):
     folder = place / "dist/wheelhouse"
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "jobs.lock",
-        "web.lock",
+        *(".rolepack-wheels", "jobs.lock", "web.lock"),
         "main-1.0-py3-none-any.whl",
         "tobuild-1.0-py3-none-any.whl",
         "wfastcgi-3.0.0-py3-none-any.whl",
     }
     assert (folder / "main-1.0-py3-none-any.whl").stat().st_nlink == 2
     (folder / "main-1.0-py3-none-any.whl").unlink()
-    (folder / "old-1.0-py3-none-any.whl").touch()
-    (folder / "notes.txt").touch()
+    (folder / "mine-1.0-py3-none-any.whl").touch()
+    (place / "roles/web/requirements.txt").write_text("main\n")
+    (place / "roles/jobs/requirements.txt").write_text("main\n")
     rolepack.ok("wheels", "--offline", cwd=place)
-    assert {path.name for path in folder.iterdir()} == names | {"notes.txt"}
+    assert {path.name for path in folder.iterdir()} == names - {"tobuild-1.0-py3-none-any.whl"} | {
+        "mine-1.0-py3-none-any.whl"
+    }
+
+
+def test_wheels_in_a_folder_of_the_users_leave_what_is_there(place, rolepack):
+    shutil.copy(place / "roles/web/requirements.txt", place / "poetry.lock")
+    make_wheel(place, "own", "1.0")
+    rolepack.ok("wheels", "--output", ".", cwd=place)
+    assert (place / "poetry.lock").is_file()
+    assert (place / "own-1.0-py3-none-any.whl").is_file()
+
+
+def test_two_wheels_of_one_name_do_not_share_a_folder(place, rolepack):
+    make_wheel(place / "roles/jobs/wheels", "main", "1.0", requires=("tobuild",))
+    assert "the roles have different wheels of that name" in rolepack.refused("wheels", cwd=place)
+    rolepack.ok("package", cwd=place)
 
 
 def test_without_a_python_of_that_version_the_host_is_no_target(place, rolepack):
@@ -245,3 +266,69 @@ def test_what_the_target_refuses_the_emulator_refuses_too(place, rolepack, index
     (place / "roles/jobs/requirements.txt").write_text("native\n")
     told = rolepack.refused("emulate", "--role", "jobs", "--detach", cwd=place)
     assert "roles/jobs/requirements.txt:1: native 1.0 cannot be bundled for Windows x64" in told
+
+
+def test_an_output_that_is_no_bundle_or_lies_in_a_role_is_refused(place, rolepack):
+    notes = place / "notes.txt"
+    notes.write_text("mine")
+    assert "'notes.txt' is no name for a bundle. End it in .cspkg" in rolepack.refused(
+        "package", "--output", "notes.txt", cwd=place
+    )
+    assert notes.read_text() == "mine"
+    told = rolepack.refused("package", "--output", "roles/web/x.cspkg", cwd=place)
+    assert "lies in the folder of role 'web', so that the next bundle would have it" in told
+
+
+def test_a_refused_bundle_leaves_the_one_that_runs_alone(place, rolepack, tmp_path):
+    rolepack.ok("package", cwd=place)
+    rolepack.ok("emulate", "--package", "dist/pair.cspkg", "--role", "jobs", "--detach", cwd=place)
+    (root,) = (path for path in (place / ".rolepack/packages").iterdir() if path.is_dir())
+    (place / "roles/web/lib/extra.py").write_text("WORD = 'other'\n")
+    rolepack.ok("package", cwd=place)
+    assert "runs already" in rolepack.refused("emulate", "--package", "dist/pair.cspkg", cwd=place)
+    assert (root / "roles/jobs/worker.py").is_file()
+
+
+def test_four_that_unpack_one_bundle_have_the_same_folder(place, rolepack, tmp_path):
+    rolepack.ok("package", cwd=place)
+    configuration = place / "ServiceConfiguration.Local.cscfg"
+    file = place / "dist/pair.cspkg"
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: unpacked.unpack(file, tmp_path / "x", configuration, quiet), range(4)))
+    assert len(set(made)) == 1
+    assert (made[0] / "roles/jobs/worker.py").is_file()
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(SERVICES.iterdir()) if path.is_dir()])
+def test_a_service_comes_back_from_its_bundle(service, tmp_path, monkeypatch, name):
+    """What the fabric, and the emulator, know of it."""
+    monkeypatch.setenv("ProgramFiles", str(tmp_path))
+    (tmp_path / "tools").mkdir()
+    place = service(name)
+    where = next(place.rglob("*.csdef")).parent
+    loaded = [one for one in folder.check(where, TODAY).services if folder.configurations(where)]
+    if not loaded or len(bundle.left_out(loaded[0])) == len(loaded[0].roles):
+        return  # a service that is wrong on purpose, or that has nothing to package
+    first = loaded[0]
+    path = tmp_path / "x.cspkg"
+    bundle.write(path, bundle.plan(where, first, Wheelhouse({})), quiet)
+    opened.verify(path, quiet)
+    configuration = folder.configuration_file(where, first.configuration)
+    again = folder.load(unpacked.unpack(path, tmp_path / "u", configuration, quiet), first.configuration)
+    there = [role for role in first.roles if role.name not in bundle.left_out(first)]
+    assert [role.name for role in again.roles] == [role.name for role in there]
+    for old, new in zip(there, again.roles, strict=True):
+        for field in ("kind", "vmsize", "tasks", "environment", "entry_point", "imports", "execution_context"):
+            assert getattr(new, field) == getattr(old, field), field
+        assert set(new.settings) == set(old.settings)
+        assert {one.name: one.kind for one in new.endpoints} == {one.name: one.kind for one in old.endpoints}
+        assert {one._replace(ports=()) for one in new.endpoints if one.kind == "input"} == {
+            one._replace(ports=()) for one in old.endpoints if one.kind == "input"
+        }
+        assert set(new.certificates) == set(old.certificates)
+        assert {*old.local_storage} <= {*new.local_storage}
+        assert [(one.name, one.bindings) for one in new.sites] == [(one.name, one.bindings) for one in old.sites]
+    assert (again.probes, again.update_domains) == (first.probes, first.update_domains)
+    assert len(again.traffic_rules) <= len(first.traffic_rules)
+    for role in there:
+        assert again.configured[role.name] == first.configured[role.name]

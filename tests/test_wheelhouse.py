@@ -79,7 +79,7 @@ def test_the_lock_is_one_that_pip_takes_with_hashes(wheels, tmp_path):
 
 def test_a_file_with_another_hash_than_promised_is_refused(tmp_path, index, empty_store):
     index.add(make_wheel(tmp_path / "wheels", "main", "1.0"), sha256="0" * 64)
-    with pytest.raises(ServiceError, match=rf"main 1.0: main-1.0-.* has the SHA-256 [0-9a-f]{{64}}, but .* {'0' * 64}"):
+    with pytest.raises(ServiceError, match=rf"main 1.0: main-1.0-.* has the SHA-256 [0-9a-f]{{64}}, .*{'0' * 64}"):
         prepare(tmp_path, "main\n")
     assert not [path for path in store.location().rglob("*") if path.is_file()]
 
