@@ -15,7 +15,7 @@ import uv
 from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole_folder
-from packager import index, locks, requirements
+from packager import index, locks, policy, requirements
 from packager.policy import Need, Policy
 from packager.progress import Report
 from packager.target import nearest_here
@@ -123,11 +123,7 @@ def _make(place: Path, role: str, order: _Order) -> None:
     there = _versions_there(role, order) if order.there is None else order.there
     own = Need(replace(need.asked, added=()), here, there)
     house = wheelhouse.prepare({role: own}, order.report, order.policy)
-    deviations += [
-        f"{name} {version} here, {there[name]} on the target"
-        for name, version in house.roles[role].versions.items()
-        if there.get(name, version) != version
-    ]
+    deviations += policy.deviations(there, house.roles[role].versions)
     if order.there is not None:
         own_wheels = {wheel.name for wheel in need.asked.shelf}
         deviations += [
@@ -154,8 +150,8 @@ def _versions_there(role: str, order: _Order) -> dict[str, str]:
         return kept.versions
     # The bridge to IIS has no part in a run here.
     without = replace(need, asked=replace(need.asked, added=()))
-    policy = replace(order.policy, wheels=False)
-    return wheelhouse.prepare({role: without}, order.report, policy).roles[role].versions
+    only_builds = replace(order.policy, wheels=False)
+    return wheelhouse.prepare({role: without}, order.report, only_builds).roles[role].versions
 
 
 def _uv(words: Sequence[str | Path], what: str, environ: Mapping[str, str]) -> None:

@@ -22,6 +22,15 @@ class Need:
         return self.asked.fingerprint(self.target, *held)
 
 
+def deviations(held: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """Which versions differ between the target, whose are `held`, and this machine, in words."""
+    return [
+        f"{name} {version} here, {held[name]} on the target"
+        for name, version in here.items()
+        if held.get(name, version) != version
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How locks are treated: the packages to renew (None: all of them), no network, and whether wheels are wanted.

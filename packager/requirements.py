@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -243,8 +244,25 @@ def of(role: Role, source: Source, target: Target, named: str | None = None) -> 
         raise ServiceError(Fault(shown(path), wrong, "Correct that, or add the file"))
     if source.language != "Python" and not path.exists():
         return None
+    _check_python(path, target)
     added = (_BRIDGE,) if source.language == "Python" and role.kind == "web" and target.is_windows else ()
     return read(path, added)
+
+
+def _check_python(path: Path, target: Target) -> None:
+    """ServiceError if the project that asks does not allow the target's Python."""
+    project = _toml(path).get("project") if path.name == _PROJECT and path.is_file() else None
+    allowed = project.get("requires-python") if isinstance(project, dict) else None
+    if not isinstance(allowed, str):
+        return
+    try:
+        if SpecifierSet(allowed).contains(target.python, prereleases=True):
+            return
+        wrong = f"requires-python is '{allowed}', and the target has Python {target.python}"
+        remedy = "Correct it, or choose another with --python, runtime.txt or .python-version"
+    except InvalidSpecifier:
+        wrong, remedy = f"requires-python is '{allowed}', which is no range of versions", "Write it as >=3.12"
+    raise ServiceError(Fault(shown(path), wrong, remedy))
 
 
 def read(path: Path, added: tuple[str, ...] = ()) -> Asked:

@@ -11,7 +11,7 @@ from cloudservice.files import link_whole, sha256_of, write_whole
 from cloudservice.names import is_file_name
 from packager import locks, pins, store
 from packager.locks import Lock
-from packager.policy import KEEP, Need, Policy
+from packager.policy import KEEP, Need, Policy, deviations
 from packager.progress import Report
 
 FOLDER = "wheelhouse"
@@ -64,7 +64,7 @@ def prepare(needs: Mapping[str, Need], report: Report, policy: Policy = KEEP) ->
     if rest:
         for role, (lock, told) in _renew(rest, report, policy).items():
             made[role] = lock
-            remarks += (f"{role}: {remark}" for remark in told)
+            remarks += (f"{role}: {remark}" for remark in (*told, *deviations(needs[role].held, lock.versions)))
     return Wheelhouse({role: made[role] for role in needs}, tuple(remarks))
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,11 +71,10 @@ def of_run(root: Path, loaded: "Service", role: "Role") -> "Need":
     source = loaded.sources[role.name]
     python = version.of_role(source.folder) or version.DEFAULT
     named = options.load(root).requirements_of(role, source)
-    possible = [parse(platform, python) for platform in PLATFORMS]
-    asked = (requirements.of(role, source, target, named) for target in possible)
-    empty = requirements.Asked(source.folder / requirements.FILE)
-    needs = [Need(one or empty, target) for one, target in zip(asked, possible, strict=True)]
-    return next((need for need in needs if locks.path_of(need.asked, need.target).is_file()), needs[0])
+    usual, *others = (parse(platform, python) for platform in PLATFORMS)
+    asked = requirements.of(role, source, usual, named) or requirements.Asked(source.folder / requirements.FILE)
+    target = next((one for one in (usual, *others) if locks.path_of(asked, one).is_file()), usual)
+    return Need(asked if target.is_windows else replace(asked, added=()), target)
 
 
 def _of_role(role: "Role", loaded: "Service", platform: str, python: str | None, named: str | None) -> "Need | None":

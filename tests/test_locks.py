@@ -431,6 +431,11 @@ def test_this_machine_gets_the_versions_of_the_target_where_it_can(role, shelf):
     assert held == {"main": "1.0"}
     house = wheelhouse.prepare({"web": Need(asked, here, held)}, lambda *_: None)
     assert house.roles["web"].versions == {"main": "1.0", "nixonly": "1.0"}
+    assert house.remarks == ()
+    shelf("main", "3.0", "py3-none-linux_x86_64")
+    role.asks('main>2\nnixonly ; sys_platform == "linux"\n')
+    house = wheelhouse.prepare({"web": Need(requirements.read(role.path), here, held)}, lambda *_: None)
+    assert house.remarks == ("web: main 3.0 here, 1.0 on the target",)
 
 
 def test_hashes_count_for_files_without_a_name_and_of_every_kind(role, index, tmp_path):

@@ -185,6 +185,19 @@ def test_every_role_may_have_its_python_and_its_file(place, rolepack):
     assert "roles/jobs/nothere.txt: there is no such file, and requirements in invoke.yaml names it" in told
 
 
+def test_a_project_that_does_not_allow_the_python_of_the_target_is_refused(place, rolepack):
+    (place / "roles/jobs/requirements.txt").unlink()
+    project = place / "roles/jobs/pyproject.toml"
+    project.write_text('[project]\nname = "x"\nversion = "0"\nrequires-python = ">=3.14"\ndependencies = ["main"]\n')
+    told = rolepack.refused("package", cwd=place)
+    assert (
+        "pyproject.toml: requires-python is '>=3.14', and the target has Python 3.12.10. Correct it, or choose" in told
+    )
+    assert "wheels" in rolepack.ok("package", "--python", "3.14", cwd=place)
+    project.write_text(project.read_text().replace(">=3.14", "three"))
+    assert "requires-python is 'three', which is no range" in rolepack.refused("package", cwd=place)
+
+
 def test_locks_are_written_told_and_renewed(place, rolepack, index, tmp_path):
     told = rolepack.ok("lock", cwd=place)
     assert "Wrote roles/web/requirements.win_amd64-cp312.lock with 3 packages.\n" in told
