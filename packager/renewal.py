@@ -84,16 +84,21 @@ class Renewal:
         """Ask uv, held to the versions of the need if these exist, and near to those of the lock that was kept."""
         renewed = self._kept.keys() if self.policy.upgrade is None else {*self.policy.upgrade, *unbuilt}
         near = {name: entry for name, entry in self._kept.items() if name not in renewed}
-        versions = {**self.need.held, **{name: entry.pin.version for name, entry in near.items()}}
+        versions = {name: entry.pin.version for name, entry in near.items()}
         files = {name: entry.pin.sha256 for name, entry in near.items() if entry.pin.sha256}
-        wishes = Wishes(self.need.held, versions, files, unbuilt)
-        try:
-            return resolve.resolve(self.need.asked, self.need.target, self.environ, wishes)
-        except ServiceError:
-            if not self.need.held:
+        held = self.need.held
+        # uv looks for a preference in the first index that has the version, even if that has no file for the target; so
+        # what should stay is demanded first. A version of the target may not exist for this machine at all.
+        stays = Wishes({**versions, **held}, {}, files, unbuilt)
+        for wishes in (stays, Wishes(held, versions, files, unbuilt)) if versions or held else ():
+            try:
+                return resolve.resolve(self.need.asked, self.need.target, self.environ, wishes)
+            except resolve.UnreachableError:
                 raise
-        # A version of the target may not exist for this machine.
-        return resolve.resolve(self.need.asked, self.need.target, self.environ, replace(wishes, constraints={}))
+            except ServiceError:
+                continue
+        free = Wishes({}, {**held, **versions}, files, unbuilt)
+        return resolve.resolve(self.need.asked, self.need.target, self.environ, free)
 
     @property
     def _missing(self) -> dict[str, Entry]:

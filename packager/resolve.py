@@ -41,6 +41,10 @@ class Wishes:
 FREE = Wishes({}, {}, {})
 
 
+class UnreachableError(ServiceError):
+    """The network stood in the way, so that other wishes would not help."""
+
+
 def resolve(asked: Asked, target: Target, environ: Mapping[str, str], wishes: Wishes = FREE) -> tuple[Pin, ...]:
     """What is asked for on the target, by name; every package that cannot be had is a fault."""
     named = {line.name for line in asked.lines}
@@ -148,7 +152,8 @@ def _compiled(asked: Asked, target: Target, environ: Mapping[str, str], wishes: 
             # Paths in the file are relative to it, not to where the user stands.
             run(argv, environ, asked.path.parent, _lines(asked, copies))
         except ToolError as error:
-            raise ServiceError(refusal.of_uv(asked, str(error))) from None
+            kind = UnreachableError if refusal.is_of_network(str(error)) else ServiceError
+            raise kind(refusal.of_uv(asked, str(error))) from None
         text = output.read_text("utf-8")
         for place, copy in copies.items():
             for written in (copy.as_posix(), os.path.relpath(copy, folder).replace(os.sep, "/")):

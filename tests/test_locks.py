@@ -594,3 +594,14 @@ def test_a_wheel_for_linux_brings_the_libraries_that_it_needs(native, tmp_path, 
     code = [sys.executable, "-c", "import native; print(native.ask())"]
     done = subprocess.run(code, cwd=into, capture_output=True, text=True, check=True)
     assert done.stdout == "42\n"
+
+
+def test_another_index_with_files_for_other_machines_does_not_move_a_version(role, shelf, tmp_path):
+    more = Index(tmp_path / "more")
+    for version in ("1.0", "2.0"):
+        shelf("main", version, "py3-none-win_amd64")
+    more.add(make_wheel(tmp_path / "other", "main", "2.0", "py3-none-linux_x86_64"))
+    shelf("added", "1.0")
+    lines = f"--extra-index-url {more.root.as_uri()}\nmain\n"
+    assert role.asks(lines).gets() == {"main": "2.0"}
+    assert role.asks(f"{lines}added\n").gets() == {"added": "1.0", "main": "2.0"}
