@@ -5,6 +5,12 @@ import time
 from pathlib import Path
 from typing import IO
 
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown
+
+_PATIENCE = 600.0
+"""Seconds that another process may take for a piece of work."""
+
 
 def take(path: Path, patience: float) -> IO[str] | None:
     """The open lock file, to be kept open; None if someone else still has it after `patience` seconds.
@@ -21,6 +27,15 @@ def take(path: Path, patience: float) -> IO[str] | None:
         if time.monotonic() > end:
             return None
         time.sleep(0.02)
+
+
+def wait(path: Path, doing: str) -> IO[str]:
+    """As `take`, for work that many processes may want to do; ServiceError if one has been `doing` it for too long."""
+    held = take(path, _PATIENCE)
+    if held is None:
+        wrong = f"another process has been {doing} for too long"
+        raise ServiceError(Fault(shown(path.parent), wrong, "End that process"))
+    return held
 
 
 def is_free(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from cloudservice import modules
+from cloudservice import markup, modules
 from cloudservice.instances import stores
 from cloudservice.rolemodel import NAMESPACE
 from cloudservice.service import Endpoint, Role, Service
@@ -26,9 +26,7 @@ def render(service: Service, roles: tuple[Role, ...]) -> bytes:
         _role(root, role)
     if service.traffic_rules:
         _traffic(root, service, {role.name for role in roles})
-    ElementTree.indent(root)
-    text = ElementTree.tostring(root, encoding="unicode")
-    return _BOM + f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+    return _BOM + markup.render(root)
 
 
 def _probes(root: ElementTree.Element, service: Service) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree
 
+from cloudservice import markup
 from cloudservice.service import Role, Site, Variable, Virtual
 
 NAMESPACE = "http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceDefinition"
@@ -39,9 +40,7 @@ def render(role: Role, directories: Mapping[tuple[str, ...], str]) -> bytes:
         ElementTree.SubElement(properties, "Property", name=name, value=value)
     if role.sites:
         _sites(ElementTree.SubElement(model, "Sites"), role.sites, directories)
-    ElementTree.indent(model)
-    text = ElementTree.tostring(model, encoding="unicode")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+    return markup.render(model)
 
 
 def _runtime(runtime: ElementTree.Element, role: Role) -> None:

@@ -6,7 +6,7 @@ The reverse of `normalised` and `rolemodel`, which the SDK has none of.
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from cloudservice import modules
+from cloudservice import markup, modules
 from cloudservice.rolemodel import IMPORTS, NAMESPACE
 
 _OF_MODEL = ("Startup", "Runtime", "Sites")
@@ -31,9 +31,7 @@ def render(definition: str, models: Mapping[str, str], folders: Mapping[tuple[st
             if part.tag.rpartition("}")[2] in _OF_MODEL and (len(part) or part.attrib):
                 _adapt(part, name, folders)
                 role.append(part)
-    ElementTree.indent(root)
-    text = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+    return markup.render(root)
 
 
 def _import(role: ElementTree.Element, model: ElementTree.Element) -> None:

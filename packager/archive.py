@@ -205,11 +205,9 @@ class Reader:
             entry = Entry(name.decode("ascii"), method, crc, size, packed_crc, packed_size, offset)
         except UnicodeDecodeError:
             entry = None
-        if entry is None or entry.local != head + name + extra or entry.end > self._length:
+        is_possible = method == DEFLATED or (method == STORED and packed_size == size)
+        if entry is None or not is_possible or entry.local != head + name + extra or entry.end > self._length:
             message = f"the header of {shown or 'an entry'} at byte {offset:,} is damaged"
-            raise ArchiveError(message)
-        if method not in {STORED, DEFLATED} or (method == STORED and (packed_size != size)):
-            message = f"the header of {shown} at byte {offset:,} is damaged"
             raise ArchiveError(message)
         return entry
 

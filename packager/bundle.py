@@ -97,20 +97,20 @@ def write(path: Path, bundle: Bundle, report: Report, key: "Private | None" = No
     package_xml = manifest.render(bundle.manifest)
     try:
         with whole(path) as file, Writer(file) as archive:
-            archive.add(manifest.TYPES, manifest.content_types(list(bundle.parts)))
+            archive.add(manifest.TYPES, manifest.content_types(bundle.parts))
             archive.add(manifest.RELATIONSHIPS, manifest.relationships())
             archive.add(manifest.NAME, package_xml)
             if key is not None:
                 from packager import signature
 
                 archive.add(signature.NAME, signature.sign(key, package_xml))
-            done = told = 0
+            total, done, told = bundle.size, 0, 0
             for part in bundle.parts.values():
                 _write_part(archive, part)
                 done += part.size
-                if done - told > _BETWEEN or done == bundle.size:
+                if done - told > _BETWEEN or done == total:
                     told = done
-                    report(f"Writing {path.name}", done, bundle.size)
+                    report(f"Writing {path.name}", done, total)
     except ArchiveError as error:
         raise ServiceError(
             Fault(shown(path), str(error), "Leave out what is not needed, or split the service")

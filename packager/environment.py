@@ -14,7 +14,7 @@ import uv
 
 from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import shown, whole_folder
+from cloudservice.files import whole_folder
 from packager import index, locks, policy, requirements
 from packager.policy import Need, Policy
 from packager.progress import Report
@@ -26,8 +26,6 @@ _SERVERS = ("granian>=2.5,<3", "waitress>=3,<4")
 _INSTALL = ("pip", "install", "--quiet", "--compile-bytecode")
 _DEVIATIONS = "deviations.txt"
 _LOCK = ".lock"
-_PATIENCE = 600.0
-"""Seconds that another process may take to make the same environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,7 @@ def prepare(
     """
     final = place / _key(need)
     if not _python(final).exists():
-        held = lock.take(place / _LOCK, _PATIENCE)
-        if held is None:
-            wrong = "another process has been making this environment for too long"
-            raise ServiceError(Fault(shown(place), wrong, "End that process"))
-        with held:
+        with lock.wait(place / _LOCK, "making this environment"):
             _renew(final, _Order(need, there, Policy(offline=offline), report))
     deviations = (final / _DEVIATIONS).read_text().splitlines()
     return Environment(_python(final), tuple(deviations))

@@ -39,8 +39,7 @@ def fetch(wanted: Mapping[Pin, Access], report: Report) -> None:
     def get(pin: Pin) -> None:
         sources = local.__dict__.setdefault("sources", {})
         access = wanted[pin]
-        source = sources.setdefault(id(access), None) or _Source(access)
-        sources[id(access)] = source
+        source = sources.get(id(access)) or sources.setdefault(id(access), _Source(access))
         try:
             _fetch(source, pin, store.path_of(pin.sha256, pin.filename))
         except (requests.RequestException, OSError) as error:

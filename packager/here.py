@@ -14,6 +14,8 @@ from packaging.tags import Tag
 from cloudservice.errors import Fault, ServiceError
 from packager.tools import ToolError, run
 
+MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The version of the interpreter that runs rolepack."""
 _ASK = """
 import json, platform, sys, sysconfig
 sys.path.insert(0, sys.argv[1])
@@ -38,9 +40,10 @@ class Interpreter:
     tags: tuple[Tag, ...]
 
 
+@functools.cache
 def find(minor: str) -> Path | None:
     """The interpreter of a version such as `3.12` outside of virtual environments; None if this machine has none."""
-    if minor == f"{sys.version_info.major}.{sys.version_info.minor}":
+    if minor == MINOR:
         return Path(sys.executable)
     try:
         return Path(run([uv.find_uv_bin(), "python", "find", "--system", "--no-python-downloads", minor]).strip())

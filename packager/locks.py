@@ -6,7 +6,7 @@ No host, no user and no path of a machine is in it: an index may move, and the l
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
@@ -33,12 +33,16 @@ _COMMIT = re.compile(r"commit (?P<commit>[0-9a-f]{40,64})(?: in (?P<subdirectory
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One package: the wheel that is shipped and its SHA-256, where it comes from, and what built it, if it was."""
+    """One package: the wheel that is shipped and its SHA-256, where it comes from, and what built it, if it was.
+
+    `without_compiler` is known when it has just been built: the wheel lacks a compiled part.
+    """
 
     pin: Pin
     wheel: str
     sha256: str
     using: str = ""
+    without_compiler: bool = False
 
     @property
     def requirement(self) -> str:
@@ -142,18 +146,17 @@ def shipped_for(text: str) -> tuple[str, str]:
     return (found[2], found[1]) if found else ("", "")
 
 
-def changes(old: Lock | None, new: Lock) -> Iterator[str]:
+def changes(old: Lock, new: Lock) -> Iterator[str]:
     """What is other than before, in words."""
-    before: Mapping[str, str] = old.versions if old else {}
-    commits = [{one.pin.name: one.pin.commit for one in (lock.entries if lock else ())} for lock in (old, new)]
-    for name, version in new.versions.items():
+    before, after = ({entry.pin.name: entry.pin for entry in lock.entries} for lock in (old, new))
+    for name, pin in after.items():
         if name not in before:
-            yield f"{name} {version} is new"
-        elif before[name] != version:
-            yield f"{name} {before[name]} -> {version}"
-        elif commits[0].get(name) != commits[1].get(name):
-            yield f"{name} {commits[0].get(name, '')[:12]} -> {commits[1].get(name, '')[:12]}"
-    yield from (f"{name} {version} is gone" for name, version in before.items() if name not in new.versions)
+            yield f"{name} {pin.version} is new"
+        elif before[name].version != pin.version:
+            yield f"{name} {before[name].version} -> {pin.version}"
+        elif before[name].commit != pin.commit:
+            yield f"{name} {before[name].commit[:12]} -> {pin.commit[:12]}"
+    yield from (f"{name} {pin.version} is gone" for name, pin in before.items() if name not in after)
 
 
 def _digest(lines: str) -> str:

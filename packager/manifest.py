@@ -5,11 +5,11 @@ Source: the published grammar of the 2012-03-15 package format, and of the Open 
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from cloudservice import location, rolemodel
+from cloudservice import location, markup, rolemodel
 
 NAME = "package.xml"
 TYPES = "[Content_Types].xml"
@@ -79,7 +79,7 @@ def render(manifest: Manifest) -> bytes:
             _elements(definition, {"FilePath": path})
             times = {"CreatedTimeUtc": _EPOCH, "ModifiedTimeUtc": _EPOCH, "ReadOnly": "false"}
             _elements(ElementTree.SubElement(definition, "FileDescription"), {"DataContentReference": name, **times})
-    return _BOM + _xml(root)
+    return _BOM + markup.render(root)
 
 
 def parse(content: bytes) -> Manifest:
@@ -114,7 +114,7 @@ def parse(content: bytes) -> Manifest:
     return Manifest(parts, roles)
 
 
-def content_types(names: "list[str]") -> bytes:
+def content_types(names: Iterable[str]) -> bytes:
     """What kind each part is; a reader of the Open Packaging Conventions opens nothing without it."""
     root = ElementTree.Element("Types", xmlns=f"{_OPC}/content-types")
     for extension, kind in _EXTENSIONS.items():
@@ -122,7 +122,7 @@ def content_types(names: "list[str]") -> bytes:
     for name in names:
         if name.startswith(CONTENT):
             ElementTree.SubElement(root, "Override", PartName=f"/{name}", ContentType=_OCTETS)
-    return _xml(root)
+    return markup.render(root)
 
 
 def relationships() -> bytes:
@@ -131,7 +131,7 @@ def relationships() -> bytes:
     # The format says External although the part lies inside.
     attributes = {"Type": _RELATIONSHIP, "Target": f"/{NAME}", "TargetMode": "External", "Id": "R0000000000000001"}
     ElementTree.SubElement(root, "Relationship", attributes)
-    return _xml(root)
+    return markup.render(root)
 
 
 def _path(*names: str) -> str:
@@ -160,9 +160,3 @@ def _hash(content: ElementTree.Element) -> str:
 def _elements(parent: ElementTree.Element, values: Mapping[str, str]) -> None:
     for name, text in values.items():
         ElementTree.SubElement(parent, name).text = text
-
-
-def _xml(root: ElementTree.Element) -> bytes:
-    ElementTree.indent(root)
-    text = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()

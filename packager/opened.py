@@ -6,6 +6,7 @@ Bundles that another tool wrote in the same format are read as well; only ours c
 import hashlib
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +61,8 @@ class Opened:
         return b"".join(self.read(manifest.DEFINITION))
 
     def _damaged(self, part: str, why: str) -> ServiceError:
-        files = ", ".join(_files_of(self.manifest, part)) or part
-        return ServiceError(Fault(shown(self.path), f"{files} is damaged: {why}", "Make or fetch the bundle again"))
+        wrong = f"{_shown(self.manifest, part)} is damaged: {why}"
+        return ServiceError(Fault(shown(self.path), wrong, "Make or fetch the bundle again"))
 
 
 @contextmanager
@@ -134,12 +135,12 @@ class _Verification:
         found = manifest.parse(heads[2])
         if manifest.render(found) != heads[2]:
             self._fail(f"{manifest.NAME} is not as rolepack writes it")
-        if heads[:2] != [manifest.content_types(list(found.parts)), manifest.relationships()]:
+        if heads[:2] != [manifest.content_types(found.parts), manifest.relationships()]:
             self._fail(f"{manifest.TYPES} or {manifest.RELATIONSHIPS} is not as rolepack writes it")
         for wrong in _hostile(found):
             self._fail(wrong)
         signed = None
-        waiting = list(found.parts)
+        waiting = deque(found.parts)
         total, done = sum(part.size for part in found.parts.values()), 0
         for entry in self._entries:
             if entry.name == signature.NAME and signed is None and entry.size <= _MOST_SIGNATURE:
@@ -147,7 +148,7 @@ class _Verification:
                 continue
             if not waiting or entry.name != waiting[0]:
                 self._fail(f"{entry.name} is in it, and not where {manifest.NAME} has it")
-            self._part(entry, found, waiting.pop(0))
+            self._part(entry, found, waiting.popleft())
             done += entry.size
             self._report("Verifying", done, total)
         if waiting:
@@ -162,23 +163,23 @@ class _Verification:
 
     def _part(self, entry: Entry, found: Manifest, name: str) -> None:
         digest = hashlib.sha256()
-        files = ", ".join(_files_of(found, name)) or name
         try:
             for piece in self._reader.content(entry):
                 digest.update(piece)
         except ArchiveError as error:
-            self._fail(f"{error} ({files})")
+            self._fail(f"{error} ({_shown(found, name)})")
         if (digest.hexdigest(), entry.size) != (found.parts[name].sha256, found.parts[name].size):
-            self._fail(f"{files} is not what {manifest.NAME} says: another SHA-256 or length")
+            self._fail(f"{_shown(found, name)} is not what {manifest.NAME} says: another SHA-256 or length")
 
     @staticmethod
     def _fail(wrong: str) -> NoReturn:
         raise ArchiveError(wrong)
 
 
-def _files_of(found: Manifest, part: str) -> list[str]:
-    r"""Where a part goes, as `web\approot\app.py`."""
-    return [f"{role}{path}" for role, files in found.roles.items() for path, name in files.items() if name == part]
+def _shown(found: Manifest, part: str) -> str:
+    r"""Where a part goes, as `web\approot\app.py`; its name if it belongs to no role."""
+    files = (f"{role}{path}" for role, files in found.roles.items() for path, name in files.items() if name == part)
+    return ", ".join(files) or part
 
 
 def _hostile(found: Manifest) -> Iterator[str]:

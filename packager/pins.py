@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -54,9 +53,7 @@ class Pin:
         return self.filename.endswith(".whl")
 
 
-def select(
-    asked: Asked, text: str, folder: Path, target: Target, files: Mapping[str, str] = MappingProxyType({})
-) -> list[Pin]:
+def select(asked: Asked, text: str, folder: Path, target: Target, files: Mapping[str, str]) -> list[Pin]:
     """Of every package in a pylock that the target needs, the file that fits best.
 
     Relative paths in it count from `folder`. `files` has the SHA-256 of the file to take of a package before any other.
@@ -150,12 +147,11 @@ def _shelved(asked: Asked, target: Target) -> dict[tuple[str, str], Pin]:
     found: dict[tuple[str, str], tuple[int, Pin]] = {}
     for wheel in asked.shelf:
         name, version, _, tags = parse_wheel_filename(wheel.name)
-        allowed = _allowed(asked, str(name))
         best = min((rank[tag] for tag in tags if tag in rank), default=None)
-        key = (str(name), str(version))
-        may_be_taken = not allowed or f"sha256:{sha256_of(wheel)}" in allowed
-        if best is not None and may_be_taken and best < found.get(key, (len(rank), None))[0]:
-            found[key] = (best, Pin(*key, "file", str(wheel.absolute()), wheel.name, sha256_of(wheel)))
+        pin = Pin(str(name), str(version), "file", str(wheel.absolute()), wheel.name, sha256_of(wheel))
+        key = (pin.name, pin.version)
+        if best is not None and is_allowed(asked, pin) and best < found.get(key, (len(rank), None))[0]:
+            found[key] = (best, pin)
     return {key: pin for key, (_, pin) in found.items()}
 
 

@@ -1,8 +1,8 @@
 """The lock of one role, made anew: what is asked for resolved, its files found, what has to be built built."""
 
 import functools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from cloudservice.errors import Fault, ServiceError
 from packager import build, fetch, index, resolve, store
@@ -28,7 +28,6 @@ class Renewal:
     environ: Mapping[str, str]
     policy: Policy
     report: Report
-    slow: list[str] = field(default_factory=list)
 
     @property
     def has_to_resolve(self) -> bool:
@@ -73,9 +72,9 @@ class Renewal:
             for pin in refused
             if pin.name in lock.versions
         ]
-        return lock, [*instead, *self.slow, *filter(None, map(self._remark, entries))]
+        return lock, [*instead, *(remark for entry in entries for remark in self._remarks(entry))]
 
-    @property
+    @functools.cached_property
     def _kept(self) -> dict[str, Entry]:
         """What the kept lock says, by package."""
         return {entry.pin.name: entry for entry in self.kept.entries} if self.kept else {}
@@ -173,12 +172,8 @@ class Renewal:
             before = self._kept.get(pin.name)
             using = before.using if before and replace(before.pin, url=pin.url) == pin else ""
             built = build.build(pin, self.need.asked, self.need.target, self.environ, using)
-        entry = Entry(replace(pin, version=built.version), built.filename, built.sha256, built.using)
-        if built.without_compiler:
-            self.slow.append(
-                f"{entry.requirement.partition(' ')[0]} goes without its compiled part, which had to be left out"
-            )
-        return entry
+        found = replace(pin, version=built.version)
+        return Entry(found, built.filename, built.sha256, built.using, built.without_compiler)
 
     def _built(self, pin: Pin) -> build.Built | None:
         """The wheel of what has to be built, if the store has it: before any other, the one of the fresh lock."""
@@ -189,13 +184,15 @@ class Renewal:
             return build.Built(entry.wheel, entry.sha256, entry.using)
         return build.recall(pin, self.need.target)
 
-    def _remark(self, entry: Entry) -> str | None:
-        """What is to be said of a wheel that was built again and is not the same."""
+    def _remarks(self, entry: Entry) -> Iterator[str]:
+        """What is to be said of a wheel that was built: that it lacks a part, or is not the same as before."""
+        if entry.without_compiler:
+            named = f"{entry.pin.name}=={entry.pin.version}"
+            yield f"{named} goes without its compiled part, which had to be left out"
         before = self._kept.get(entry.pin.name) if self.is_fresh else None
-        if before is None or not before.sha256 or before.sha256 == entry.sha256:
-            return None
-        shelf = self.need.asked.shelf_shown
-        return f"{entry.wheel} was built again, and not to the same bytes as before; put one into {shelf} to keep it"
+        if before is not None and before.sha256 not in {"", entry.sha256}:
+            shelf = self.need.asked.shelf_shown
+            yield f"{entry.wheel} was built again, and not to the same bytes as before; put one into {shelf} to keep it"
 
 
 def _is_same(wanted: Pin, found: Pin | None) -> bool:

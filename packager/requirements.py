@@ -30,6 +30,7 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import sha256_of, shown
 from cloudservice.service import Role, Source
 from packager.target import Target
+from packager.tools import without_credentials
 
 FILE = "requirements.txt"
 SHELF = "wheels"
@@ -50,7 +51,7 @@ _FOR_BUILDS = re.compile(r"\s(--(?:global-option|install-option|build-option|con
 _ELSEWHERE = re.compile(r"[a-z+]*://|file:|(?:git|hg|svn|bzr)\+|[./\\]|[A-Za-z]:[\\/]", re.IGNORECASE)
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+_EDITABLE = re.compile(r"^(-e|--editable)[=\s]\s*")
 _METADATA = ("pyproject.toml", "setup.cfg", "setup.py")
 
 
@@ -70,7 +71,7 @@ class Line:
     @property
     def requirement(self) -> str:
         """The requirement alone, without `-e` and hashes."""
-        return re.sub(r"^(-e|--editable)[=\s]\s*", "", _HASH.sub("", self.text)).strip()
+        return _EDITABLE.sub("", _HASH.sub("", self.text)).strip()
 
     @property
     def name(self) -> str:
@@ -85,8 +86,7 @@ class Line:
     @property
     def is_address(self) -> bool:
         """Whether it says where a package lies, and not only what it is called."""
-        text = self.requirement
-        return " @ " in text or _ELSEWHERE.match(text) is not None or text.endswith(_ARCHIVES) or "/" in text
+        return " @ " in self.requirement or _is_place(self.requirement)
 
     def is_for(self, target: Target) -> bool:
         """Whether its marker, if it has one, is true on the target."""
@@ -114,7 +114,7 @@ class Line:
 
         Whoever packages gets an ordinary wheel, so that `-e` says nothing.
         """
-        text = re.sub(r"^(-e|--editable)[=\s]\s*", "", self.expanded())
+        text = _EDITABLE.sub("", self.expanded())
         copy = copies.get(self.local(folder) or folder)
         if copy is None:
             return text
@@ -136,9 +136,8 @@ class Line:
         text = self._place
         if text.startswith("file:"):
             return Path(url2pathname(urlsplit(text).path))
-        is_path = "://" not in text and (_ELSEWHERE.match(text) or text.endswith(_ARCHIVES) or "/" in text)
         place = folder / text
-        return place if is_path and place.exists() else None
+        return place if "://" not in text and _is_place(text) and place.exists() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +223,7 @@ class Asked:
             words += [path.read_text("utf-8", "replace") for path in read if path.is_file()]
         words += [f"{wheel.name} {sha256_of(wheel)}" for wheel in self.shelf]
         for line in self.lines:
-            words += [_CREDENTIALS.sub("://", line.expanded()), *_metadata(line.local(self.path.parent))]
+            words += [without_credentials(line.expanded()), *_metadata(line.local(self.path.parent))]
         return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
 
 
@@ -347,6 +346,11 @@ class _Reading:
             self.faults.append(Fault(line.where, f"there is no file '{value}'", "Correct the path, or add the file"))
         else:
             self.read(line.file.parent / value, into)
+
+
+def _is_place(text: str) -> bool:
+    """Whether a text looks like a path or an address, and not like a name."""
+    return _ELSEWHERE.match(text) is not None or text.endswith(_ARCHIVES) or "/" in text
 
 
 def _name_of_file(text: str) -> str:

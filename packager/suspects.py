@@ -3,6 +3,7 @@
 A bundle lies in the storage of whoever deploys it, and on every host: what is in it, is readable there.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def remarks(bundle: Bundle) -> list[str]:
 
 def _secrets(bundle: Bundle) -> Iterator[str]:
     """A warning for each file that looks like one, however many files are the same."""
-    known: dict[str, tuple[int, str] | None] = {}
+    by_content = functools.cache(_by_content)
     for role, files in bundle.roles.items():
         for path, name in files.items():
             part = bundle.parts[name]
@@ -52,7 +53,7 @@ def _secrets(bundle: Bundle) -> Iterator[str]:
             why = _by_name(path.rpartition("\\")[2])
             where = f"{role}{path}"
             if not why and part.size <= _MOST:
-                found = known[name] if name in known else known.setdefault(name, _by_content(part.source))
+                found = by_content(part.source)
                 where, why = (f"{where}:{found[0]}", found[1]) if found else (where, "")
             if why:
                 yield f"warning: {where}: {why}, and it lies readable in the bundle. Leave it out with .rolepackignore."

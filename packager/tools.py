@@ -34,8 +34,13 @@ def run(
         raise ToolError(f"{argv[0]}: {error.strerror}") from error
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-        raise ToolError(_CREDENTIALS.sub("://", said))
+        raise ToolError(without_credentials(said))
     return done.stdout
+
+
+def without_credentials(text: str) -> str:
+    """The text without users and passwords in its addresses."""
+    return _CREDENTIALS.sub("://", text)
 
 
 def git(folder: Path, *words: str, asked: str = "") -> str:

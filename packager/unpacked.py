@@ -16,23 +16,17 @@ from packager.requirements import Asked, Line
 from packager.wheelhouse import FOLDER
 
 _LOCK = ".lock"
-_PATIENCE = 600.0
-"""Seconds that another process may take to unpack."""
 _ROLES, _SITES, _APPROOT = "roles", "sites", "approot"
 
 
 def unpack(path: Path, place: Path, configuration: Path, report: Report) -> Path:
     """The folder of a service below `place`, made of a bundle and a configuration; made once for each bundle."""
     root = place / sha256_of(path)[:16]
-    held = lock.take(place / _LOCK, _PATIENCE)
-    if held is None:
-        raise ServiceError(Fault(shown(place), "another process has been unpacking for too long", "End that process"))
-    with held, opened.opened(path) as found:
+    with lock.wait(place / _LOCK, "unpacking"), opened.opened(path) as found:
         if not root.is_dir():
             for old in place.iterdir():
-                if (
-                    old.is_dir() and not (old / ".rolepack").exists()
-                ):  # one that has run keeps its logs, and may be running
+                # One that has run keeps its logs, and may be running.
+                if old.is_dir() and not (old / ".rolepack").exists():
                     shutil.rmtree(old, ignore_errors=True)
             with whole_folder(root) as made:
                 for role in found.manifest.roles:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cloudservice.service import Service
     from emulator.run import Run
     from packager.policy import Need
+    from rolepack.options import Options
 
 
 @command(
@@ -218,9 +219,10 @@ def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> 
     from cloudservice.errors import Fault, ServiceError
     from emulator.run import Run, Runtime
     from packager import environment
-    from rolepack import progress
+    from rolepack import options, progress
 
     root, loaded = meant.root, meant.loaded
+    chosen = options.load(meant.place)
     runtimes: dict[str, Runtime] = {}
     deviations: list[str] = []
     faults: list[Fault] = []
@@ -229,7 +231,7 @@ def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> 
         for name in roles:
             place = root / ".rolepack" / "environments" / name
             try:
-                need, there = _need(meant, name)
+                need, there = _need(meant, name, chosen)
                 made = environment.prepare(place, need, report, offline, there)
                 web = loaded.role(name).kind == "web"
                 kit = environment.runtime_kit(made.python, report, offline) if web else None
@@ -256,13 +258,13 @@ def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> 
     )
 
 
-def _need(meant: _Meant, role: str) -> tuple["Need", Mapping[str, str] | None]:
+def _need(meant: _Meant, role: str, chosen: "Options") -> tuple["Need", Mapping[str, str] | None]:
     """What a role needs, and the versions that it has on its target if a bundle says them."""
     from packager import unpacked
     from rolepack import needs
 
     packaged = unpacked.need(meant.loaded.sources[role].folder) if meant.is_packaged else None
-    return packaged or (needs.of_run(meant.place, meant.loaded, meant.loaded.role(role)), None)
+    return packaged or (needs.of_run(meant.loaded, meant.loaded.role(role), chosen), None)
 
 
 def _changed(root: Path, loaded: "Service", roles: Sequence[str]) -> Iterable[str]:

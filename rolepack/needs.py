@@ -1,7 +1,6 @@
 """What the roles of a service need, as the options of a command, the role's own files and invoke.yaml say."""
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING
 from rolepack.command import counted, say
 
 if TYPE_CHECKING:
-    from cloudservice.service import Role, Service
+    from cloudservice.service import Role, Service, Source
     from packager.policy import Need
     from packager.wheelhouse import Wheelhouse
+    from rolepack.options import Options
 
 TARGET = (
     "Platform that the wheels must fit: win_amd64, win_arm64, manylinux_2_28_x86_64, manylinux_2_28_aarch64, host. "
@@ -23,10 +23,9 @@ PYTHON = (
 OFFLINE = "Use no network: the store has to have what the locks name."
 
 
-def of_roles(
-    root: Path, loaded: "Service", roles: Iterable["Role"], platform: str, python: str | None
-) -> dict[str, "Need"]:
-    """The need of each role that has any, by the role's name; ServiceError with what is wrong in all of them."""
+def of_roles(root: Path, loaded: "Service", platform: str, python: str | None) -> dict[str, "Need"]:
+    """The need of each role that can be packaged and has any, by its name; ServiceError with what is wrong in all."""
+    from cloudservice import sources
     from cloudservice.errors import Fault, ServiceError
     from cloudservice.files import shown
     from rolepack import options
@@ -39,9 +38,12 @@ def of_roles(
         if name and name not in known
     ]
     needs = {}
-    for role in roles:
+    for role in loaded.roles:
+        source = loaded.sources[role.name]
+        if sources.why_not_packaged(role, source) is not None:
+            continue
         try:
-            need = _of_role(role, loaded, platform, python, chosen.requirements_of(role, loaded.sources[role.name]))
+            need = _of_role(role, source, platform, python, chosen.requirements_of(role, source))
         except ServiceError as error:
             faults += error.faults
             continue
@@ -53,37 +55,34 @@ def of_roles(
 
 
 def of_service(root: Path, platform: str, python: str | None) -> dict[str, "Need"]:
-    """The needs of all roles that can be packaged."""
-    from cloudservice import folder, sources
+    """The same of the service in folder `root`."""
+    from cloudservice import folder
 
     loaded = folder.load(root, folder.usual_configuration(root, "Cloud"))
-    able = [role for role in loaded.roles if sources.why_not_packaged(role, loaded.sources[role.name]) is None]
-    return of_roles(root, loaded, able, platform, python)
+    return of_roles(root, loaded, platform, python)
 
 
-def of_run(root: Path, loaded: "Service", role: "Role") -> "Need":
+def of_run(loaded: "Service", role: "Role", chosen: "Options") -> "Need":
     """The need of a role that is to run here: that of the target of the lock beside its requirements."""
     from packager import locks, requirements, version
     from packager.policy import Need
     from packager.target import PLATFORMS, parse
-    from rolepack import options
 
     source = loaded.sources[role.name]
     python = version.of_role(source.folder) or version.DEFAULT
-    named = options.load(root).requirements_of(role, source)
+    named = chosen.requirements_of(role, source)
     usual, *others = (parse(platform, python) for platform in PLATFORMS)
     asked = requirements.of(role, source, usual, named) or requirements.Asked(source.folder / requirements.FILE)
     target = next((one for one in (usual, *others) if locks.path_of(asked, one).is_file()), usual)
     return Need(asked if target.is_windows else replace(asked, added=()), target)
 
 
-def _of_role(role: "Role", loaded: "Service", platform: str, python: str | None, named: str | None) -> "Need | None":
-    from packager import locks, requirements, version
+def _of_role(role: "Role", source: "Source", platform: str, python: str | None, named: str | None) -> "Need | None":
+    from packager import here, locks, requirements, version
     from packager.policy import Need
     from packager.target import parse
 
-    source = loaded.sources[role.name]
-    usual = f"{sys.version_info.major}.{sys.version_info.minor}" if platform == "host" else version.DEFAULT
+    usual = here.MINOR if platform == "host" else version.DEFAULT
     target = parse(platform, python or version.of_role(source.folder) or usual)
     asked = requirements.of(role, source, target, named)
     if asked is None:

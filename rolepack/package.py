@@ -72,7 +72,9 @@ def package(
         told, inputs = _make(wanted, quiet=json)
         memo.remember(root, key, began, inputs, told)
     if json:
-        say_json(told["json"])
+        from cloudservice.files import sha256_of
+
+        say_json({**told["json"], "sha256": sha256_of(Path(told["json"]["package"]))})
         return
     for line in told["lines"]:
         say(line)
@@ -94,7 +96,7 @@ class _Wanted:
 
 def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
     """Package; what is to be told of it, for people and for programs, and what it was made from."""
-    from cloudservice import folder, sources
+    from cloudservice import folder
     from cloudservice.files import write_whole
     from packager import bundle, interpreter, sbom, suspects, wheelhouse
     from packager.memo import Inputs
@@ -106,8 +108,7 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
     loaded = folder.load(root, configuration)
     path = Path(wanted.output) if wanted.output else root / "dist" / f"{loaded.name}.cspkg"
     _check_output(path, root, loaded)
-    roles = [role for role in loaded.roles if sources.why_not_packaged(role, loaded.sources[role.name]) is None]
-    asked = needs.of_roles(root, loaded, roles, wanted.target, wanted.python)
+    asked = needs.of_roles(root, loaded, wanted.target, wanted.python)
     brought = Path(wanted.with_python) if wanted.with_python else None
     if brought is not None:
         for fitting in {need.target.label: need.target for need in asked.values()}.values():
@@ -123,7 +124,7 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
     write_whole(beside, folder.configuration_file(root, configuration).read_bytes())
     bill = path.with_name(path.stem + sbom.ENDING)
     write_whole(bill, materials)
-    made = _Made(loaded, path, beside, bill, wheels, brought, suspects.remarks(planned))
+    made = _Made(loaded, bundle.left_out(loaded), path, beside, bill, wheels, brought, suspects.remarks(planned))
     told = {"lines": list(_lines(made)), "json": _json(made), "made": [str(path), str(beside), str(bill)]}
     given = [Path(one) for one in (wanted.with_python, wanted.sign) if one]
     files = [*_files(root, loaded, asked.values()), path, beside, bill, *given]
@@ -157,22 +158,19 @@ def _key(path: str | None) -> "Private | None":
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A bundle, the configuration and the bill of materials beside it, what they were made of, and what looks wrong."""
+    """A bundle, the configuration and the bill of materials beside it, what they were made of, and what looks wrong.
+
+    `left_out` tells why roles are not in it, by name.
+    """
 
     service: "Service"
+    left_out: dict[str, str]
     path: Path
     beside: Path
     bill: Path
     wheels: "Wheelhouse"
     brought: Path | None
     warnings: list[str]
-
-    @property
-    def left_out(self) -> dict[str, str]:
-        """Why roles are not in it, by name."""
-        from packager import bundle
-
-        return bundle.left_out(self.service)
 
     @property
     def roles(self) -> list[str]:
@@ -206,9 +204,7 @@ def _lines(made: _Made) -> Iterable[str]:
 
 
 def _json(made: _Made) -> dict[str, object]:
-    """What programs are told."""
-    from cloudservice.files import sha256_of
-
+    """What programs are told, but for the bundle's hash: most packagings need not read it again."""
     locks = made.wheels.roles
     files = {name: [wheel.path.name for wheel in made.wheels.wheels_of(name)] for name in locks}
     return {
@@ -216,7 +212,6 @@ def _json(made: _Made) -> dict[str, object]:
         "package": str(made.path.resolve()),
         "configuration": str(made.beside.resolve()),
         "size": made.path.stat().st_size,
-        "sha256": sha256_of(made.path),
         "sbom": str(made.bill.resolve()),
         "left_out": made.left_out,
         "warnings": made.warnings,

@@ -209,7 +209,7 @@ def test_paths_that_are_too_long_on_windows_are_told(place):
     assert "role 'web' has 1 paths of more than 259 characters on a host, such as E:\\approot\\aaaa" in told
 
 
-def test_the_definition_is_normalised_and_the_service_comes_back(place, tmp_path):
+def test_the_definition_is_normalised(place):
     planned = bundle.plan(place, folder.load(place, "Local"), Wheelhouse({}))
     text = planned.parts["ServiceDefinition/ServiceDefinition.csdef"].source
     assert text.startswith(b"\xef\xbb\xbf<?xml")
