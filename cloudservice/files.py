@@ -19,10 +19,11 @@ _ABANDONED = 3600.0
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
+def whole(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`; on success it takes the name, on any error it is gone.
 
-    The rename is atomic on one file system, so a reader or a kill sees the old file or the new one.
+    The rename is atomic on one file system, so a reader or a kill sees the old file or the new one; what is durable
+    outlives a loss of power too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
@@ -32,7 +33,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.chmod(name, _mode(path))
         with _named(path):
             os.replace(name, path)
@@ -41,9 +43,9 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, durable: bool = True) -> None:
     """Write text (as UTF-8, line ends as given) or bytes to `path`, replacing what was there."""
-    with whole(path) as file:
+    with whole(path, durable) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 

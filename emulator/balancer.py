@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Sequence
 
 from cloudservice.instances import Address
+from emulator.shared import BACKLOG
 
-Ready = Callable[[], Sequence[Address]]
 _CHUNK = 1 << 16
 _PATIENCE = 5.0
 """Seconds for the head of a request that can only be refused."""
@@ -20,46 +21,59 @@ _UNAVAILABLE = (
 class Balancer:
     """One public port."""
 
-    def __init__(self, ready: Ready, http: bool) -> None:
-        self._ready = ready
-        self._http = http
+    def __init__(self, is_http: bool) -> None:
+        self.backends: Sequence[Address] = ()
+        """Where connections go, in turn."""
+        self._is_http = is_http
         self._turn = 0
-        self._connections: set[asyncio.Task[None] | None] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
-    async def open(self, address: str, port: int) -> int:
-        """Listen on a port, 0 for any, and return it; OSError if it is taken."""
-        self._server = await asyncio.start_server(self._connected, address, port)
-        return int(self._server.sockets[0].getsockname()[1])
+    async def open(self, listening: socket.socket) -> None:
+        """Accept the connections of a bound socket."""
+        self._server = await asyncio.start_server(self._connected, sock=listening, backlog=BACKLOG)
+
+    def accept_from(self, listening: socket.socket) -> None:
+        """Serve what waits at another socket now."""
+        with contextlib.suppress(OSError):  # nothing waits any more
+            while True:
+                connection, _ = listening.accept()
+                connection.setblocking(False)
+                self._keep(asyncio.ensure_future(self._serve(connection)))
 
     async def close(self) -> None:
         """Hang up on everyone and stop listening."""
         if self._server:
             self._server.close()
-        ended = [task for task in self._connections if task]
+        ended = list(self._connections)
         for task in ended:
             task.cancel()
         await asyncio.gather(*ended)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client to its end. Without a Ready instance it gets a 503 if it speaks HTTP, else nothing."""
-        task = asyncio.current_task()
-        self._connections.add(task)  # the loop itself holds a task only weakly
+        self._keep(asyncio.current_task())
         self._turn += 1
-        try:
-            with contextlib.closing(writer):
-                await self._pass_on(reader, writer)
-        except asyncio.CancelledError:
-            pass  # close() wants it; asyncio's own callback would print a traceback
-        finally:
-            self._connections.discard(task)
+        with contextlib.suppress(asyncio.CancelledError), contextlib.closing(writer):
+            # close() wants a cancellation; asyncio's own callback would print a traceback
+            await self._pass_on(reader, writer)
+
+    def _keep(self, task: "asyncio.Task[None] | None") -> None:
+        """The loop itself holds a task only weakly."""
+        if task:
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        await self._connected(reader, writer)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        backend = await _connect(self._ready(), self._turn)
+        backend = await _connect(self.backends, self._turn)
         if backend:
             with contextlib.closing(backend[1]):
                 await asyncio.gather(_copy(reader, backend[1]), _copy(backend[0], writer))
-        elif self._http:
+        elif self._is_http:
             await _refuse(reader, writer)
 
 

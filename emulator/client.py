@@ -2,54 +2,99 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
+from cloudservice.plain import from_plain
 from emulator import control, run
+from emulator.control import Message
 from emulator.run import Run
+from emulator.wishes import Inside, to_message
 
-_STOP_LIMIT = 60.0
-"""Seconds: the grace of every instance and then some."""
+_AFTER_GRACE = 30.0
+"""Seconds that a stop may take longer than the grace of the instances."""
 
 
 def status(folder: Path) -> dict[str, Any]:
     """What the running emulator of the service in `folder` says; ServiceError if none runs or it does not answer."""
-    return _ask(folder, "status")
+    return _snapshot(folder, "status")
 
 
 def must_not_run(folder: Path) -> None:
     """ServiceError if an emulator of the service in `folder` runs already."""
-    answer = control.ask(run.state_folder(folder), "status")
-    if answer is not None:
-        wrong = f"an emulator of this service runs already (process {answer['emulator']['pid']})"
+    for answer in control.ask(run.state_folder(folder), {"wish": "status"}):
+        wrong = f"an emulator of this service runs already (process {answer['snapshot']['emulator']['pid']})"
         raise ServiceError(Fault(shown(folder), wrong, "Stop it with `invoke stop`, or look at `invoke status`"))
 
 
 def stop(folder: Path) -> dict[str, Any]:
     """Stop the running emulator, wait until it is gone, and return what it last said."""
-    last = _ask(folder, "stop")
-    limit = time.monotonic() + _STOP_LIMIT
+    last = _snapshot(folder, "stop")
+    patience = last["emulator"]["grace"] + _AFTER_GRACE
+    limit = time.monotonic() + patience
     while not lock.is_free(run.lock_file(run.state_folder(folder))):
         if time.monotonic() > limit:
-            wrong = f"the emulator (process {last['emulator']['pid']}) has not stopped in {_STOP_LIMIT:.0f} s"
+            wrong = f"the emulator (process {last['emulator']['pid']}) has not stopped in {patience:g} s"
             raise ServiceError(Fault(shown(folder), wrong, "End that process"))
         time.sleep(0.02)
     return last
 
 
-def _ask(folder: Path, wish: str) -> dict[str, Any]:
+def change(folder: Path, wish: Message, tell: Callable[[str], None]) -> None:
+    """Have the running emulator change something, and tell how it goes; ServiceError says what failed."""
+    for answer in _answers(folder, wish, patience=None):
+        _raise(answer)
+        if "faults" in answer:
+            return
+        tell(answer["said"])
+    wrong = "the emulator has ended before it was done"
+    raise ServiceError(Fault(shown(folder), wrong, "Start it again with `invoke emulate`"))
+
+
+def run_inside(folder: Path, instance: str, words: Sequence[str]) -> int:
+    """Run a command with the environment and in the folder of an instance; returns its exit code.
+
+    ServiceError if there is no such instance or no such program.
+    """
+    answer = next(_answers(folder, to_message(Inside(instance))))
+    _raise(answer)
+    environ = answer["environ"]
+    program = shutil.which(words[0], path=environ.get("PATH"))
+    if program is None:
+        remedy = "Name one that is in the role's environment, or on your own path"
+        raise ServiceError(Fault(instance, f"there is no program '{words[0]}'", remedy))
+    return subprocess.call([program, *words[1:]], env=environ, cwd=answer["cwd"])
+
+
+def _raise(answer: Message) -> None:
+    """ServiceError with the faults of an answer, if it has any."""
+    if answer.get("faults"):
+        raise ServiceError(*(from_plain(Fault, fault) for fault in answer["faults"]))
+
+
+def _snapshot(folder: Path, wish: str) -> dict[str, Any]:
+    first = next(_answers(folder, {"wish": wish}))
+    return dict(first["snapshot"])
+
+
+def _answers(folder: Path, wish: Message, patience: float | None = control.TIMEOUT) -> Iterator[Message]:
+    """What the running emulator answers; ServiceError if none runs or it does not answer at all."""
     state = run.state_folder(folder)
-    answer = control.ask(state, wish)
-    if answer is not None:
-        return dict(answer)
+    answers = control.ask(state, wish, patience)
+    first = next(answers, None)
+    if first is not None:
+        yield first
+        yield from answers
+        return
     if state.is_dir() and not lock.is_free(run.lock_file(state)):
         wrong = "an emulator of this service is running, but does not answer"
         raise ServiceError(Fault(shown(folder), wrong, "It may be starting, ending or very busy: try again"))
@@ -97,7 +142,7 @@ def _wait_until_ready(told: Run, child: "subprocess.Popen[bytes]", tell: Callabl
             for name, lines in printed.items():
                 for line in lines:
                     tell(f"{name} | {line}")
-            raise ServiceError(*(Fault(*fault) for fault in message["faults"]))
+            raise ServiceError(*(from_plain(Fault, fault) for fault in message["faults"]))
         if message["event"] == "said":
             tell(str(message["text"]))
             continue

@@ -9,40 +9,49 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from cloudservice.errors import Fault
+from cloudservice.plain import to_plain
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
-_WAITING = 20_000
-"""Lines kept for a slow reader; beyond them lines are counted instead, since a role must never wait for a console."""
+_WAITING = 1000
+"""Pieces of output kept for a slow reader; then lines are only counted, since a role must never wait for a console."""
+_SHOWN = 1 << 14
+"""Bytes of one piece that are shown: who prints faster than anyone reads must not keep the emulator busy."""
+_CR = "\r"
 
 
 class Console:
     """Prints for people, from a thread of its own."""
 
-    def __init__(self, stream: TextIO, width: int) -> None:
+    def __init__(self, stream: TextIO, width: int, shows_output: bool = True) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a role may print what the console cannot show
         self._stream = stream
         self._width = width
         self._coloured = stream.isatty()
         self._colours: dict[str, int] = {}
-        self._lines: queue.Queue[str | None] = queue.Queue(_WAITING)
+        self._shows_output = shows_output
+        self._lines: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_WAITING)
         self._lost = 0
         self._thread = threading.Thread(target=self._print, name="console", daemon=True)
         self._thread.start()
 
     def say(self, text: str) -> None:
         """A line of the emulator's own."""
-        self._put(text)
+        self._put("", text.encode())
 
-    def output(self, name: str, lines: Iterable[str], left_out: int) -> None:
-        """Lines that an instance printed, and how many before them are left out."""
-        self._lost += left_out
-        for line in lines:
-            self._put(f"{self._named(name)} | {line}")
+    def output(self, name: str, data: memoryview) -> None:
+        """Whole lines that an instance printed; of very many at once the last ones are shown."""
+        if not self._shows_output:
+            return
+        output = bytes(data[-_SHOWN:])
+        if len(data) > _SHOWN:
+            _, _, output = output.partition(b"\n")
+            self._lost += bytes(data).count(b"\n") - output.count(b"\n")
+        self._put(f"{self._named(name)} | ", output)
 
     def state(self, name: str, state: str, why: str = "") -> None:
         """An instance's new state, and why where that says something."""
-        self._put(f"{self._named(name)} > {state}{f': {why}' if why else ''}")
+        self._put(f"{self._named(name)} > ", f"{state}{f': {why}' if why else ''}".encode())
 
     def close(self) -> None:
         """Print what is waiting, for at most a second, and end."""
@@ -59,19 +68,23 @@ class Console:
         colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
         return f"\x1b[{colour}m{padded}\x1b[0m"
 
-    def _put(self, line: str) -> None:
+    def _put(self, prefix: str, lines: bytes) -> None:
         try:
             if self._lost:
-                self._lines.put_nowait(f"({self._lost} lines not shown here; the logs have them)")
+                self._lines.put_nowait(("", f"({self._lost} lines not shown here; the logs have them)".encode()))
                 self._lost = 0
-            self._lines.put_nowait(line)
+            self._lines.put_nowait((prefix, lines))
         except queue.Full:
-            self._lost += 1
+            self._lost += max(1, lines.count(b"\n"))
 
     def _print(self) -> None:
         try:
-            while (line := self._lines.get()) is not None:
-                print(line, file=self._stream, flush=self._lines.empty())
+            while (item := self._lines.get()) is not None:
+                prefix, lines = item
+                for line in lines.removesuffix(b"\n").split(b"\n"):
+                    print(f"{prefix}{line.decode('utf-8', 'replace').rstrip(_CR)}", file=self._stream)
+                if self._lines.empty():
+                    self._stream.flush()
             self._stream.flush()
         except OSError:
             pass  # the reader has gone; the logs go on
@@ -88,7 +101,7 @@ def report(**message: object) -> None:
 def refuse(faults: Iterable[Fault], detached: bool) -> None:
     """Say why the emulator ends with a failure."""
     if detached:
-        report(event="failed", faults=[[fault.where, fault.wrong, fault.remedy] for fault in faults])
+        report(event="failed", faults=[to_plain(fault) for fault in faults])
     else:
         for fault in faults:
             print(fault, file=sys.stderr)

@@ -12,14 +12,15 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from cloudservice.files import write_whole
 
-Wish = dict[str, Any]
-_TIMEOUT = 10.0
+Message = dict[str, Any]
+TIMEOUT = 10.0
+"""Seconds that an emulator may take to answer."""
 _LONGEST_REQUEST = 1 << 16
 _PREFIX = "rolepack-"
 _LONGEST_BASE = 60
@@ -31,9 +32,9 @@ def control_file(state: Path) -> Path:
 
 
 class Listener:
-    """The emulator's side: `answer` gets each wish and returns what is sent back."""
+    """The emulator's side: `answer` gets each wish and yields what is sent back, a line each."""
 
-    def __init__(self, state: Path, answer: Callable[[Wish], Awaitable[Any]]) -> None:
+    def __init__(self, state: Path, answer: Callable[[Message], AsyncGenerator[Message, None]]) -> None:
         self._file = control_file(state)
         self._answer = answer
         self._token = secrets.token_hex(16)
@@ -74,30 +75,36 @@ class Listener:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
             wish = json.loads(await reader.readline())
-            if secrets.compare_digest(wish["token"], self._token):
-                writer.write(json.dumps(await self._answer(wish)).encode() + b"\n")
-                await writer.drain()
+            if secrets.compare_digest(wish.pop("token"), self._token):
+                async with contextlib.aclosing(self._answer(wish)) as answers:
+                    async for message in answers:
+                        writer.write(json.dumps(message).encode() + b"\n")
+                        await writer.drain()
         writer.close()
 
 
-def ask(state: Path, wish: str) -> Any:
-    """Send a wish to the emulator of a service and return its answer; None if none is running."""
+def ask(state: Path, wish: Message, patience: float | None = TIMEOUT) -> Iterator[Message]:
+    """Send a wish to the emulator of a service and give its answers as they come; none if it is not running.
+
+    It ends without an error when the emulator does, or when an answer takes more than `patience` seconds.
+    """
     try:
         where = json.loads(control_file(state).read_text())
         with _connected(where) as connection:
-            connection.sendall(json.dumps({"wish": wish, "token": where["token"]}).encode() + b"\n")
-            with connection.makefile("rb") as answer:
-                line = answer.readline()
+            connection.settimeout(patience)
+            connection.sendall(json.dumps({**wish, "token": where["token"]}).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                for line in answers:
+                    yield json.loads(line)
     except (OSError, ValueError):
-        return None
-    return json.loads(line) if line else None
+        return
 
 
 def _connected(where: dict[str, Any]) -> socket.socket:
     if "port" in where:
-        return socket.create_connection(("127.0.0.1", where["port"]), _TIMEOUT)
+        return socket.create_connection(("127.0.0.1", where["port"]), TIMEOUT)
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(_TIMEOUT)
+    connection.settimeout(TIMEOUT)
     try:
         connection.connect(where["path"])
     except OSError:

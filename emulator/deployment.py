@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cloudservice import rolemodel
-from cloudservice.files import write_whole
 from cloudservice.instances import Address, Deployment, Instance, LocalResource, instances, stores
 from emulator import launch, ports
 from emulator.run import Run
@@ -16,17 +15,22 @@ _KEPT = 10
 """Deployments whose logs and local stores stay, the new one among them."""
 
 
-def deploy(run: Run) -> Deployment:
-    """Choose an id, an address for every endpoint and a folder for every local store; nothing is written."""
-    deployment_id = _new_id(run)
+def deploy(run: Run, before: Deployment | None = None) -> Deployment:
+    """Choose an id, an address for every endpoint and a folder for every local store; nothing is written.
+
+    What was decided in the deployment before stays, as far as it is still there.
+    """
+    deployment_id = before.id if before else _new_id(run)
     there = instances(run.service, run.roles)
     free = ports.for_instances()
     endpoints: dict[str, Mapping[str, Address]] = {}
     resources: dict[str, Mapping[str, LocalResource]] = {}
     for instance in there:
         role = run.service.role(instance.role)
+        known = before.endpoints.get(instance.name, {}) if before else {}
         endpoints[instance.name] = {
-            endpoint.name: Address(endpoint.protocol, ports.LOOPBACK, next(free)) for endpoint in role.endpoints
+            endpoint.name: known.get(endpoint.name) or Address(endpoint.protocol, ports.LOOPBACK, next(free))
+            for endpoint in role.endpoints
         }
         resources[instance.name] = {
             store.name: LocalResource(str(launch.resource(run, deployment_id, instance, store.name)), store.size_in_mb)
@@ -39,14 +43,13 @@ def lay(run: Run, deployment: Deployment, instance: Instance) -> None:
     """Make the folders of an instance: its role root with a link to the sources, its local stores, its temp."""
     role = run.service.role(instance.role)
     root = launch.role_root(run, instance)
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
     sites: dict[tuple[str, ...], str] = {(name,): str(place) for name, place in run.sites[role.name].items()}
-    write_whole(root / "RoleModel.xml", rolemodel.render(role, sites))
+    (root / "RoleModel.xml").write_bytes(rolemodel.render(role, sites))
     _link(run.sources[role.name], root / "approot")
     for store in deployment.local_resources[instance.name].values():
         Path(store.path).mkdir(parents=True, exist_ok=True)
-    (launch.logs(run, deployment.id, instance)).mkdir(exist_ok=True)
+    launch.logs(run, deployment.id, instance).mkdir(exist_ok=True)
     _temp(run, deployment, instance).mkdir(parents=True, exist_ok=True)
 
 
@@ -60,7 +63,8 @@ def clean(run: Run, deployment: Deployment, instance: Instance) -> None:
 
 
 def forget_old(run: Run) -> None:
-    """Make room for a new deployment: remove what the oldest ones left."""
+    """Make room for a new deployment: remove the role roots of the last one, and what the oldest ones left."""
+    shutil.rmtree(run.state / "roles", ignore_errors=True)
     for kind in ("Directory", "temp"):
         folder = run.state / "Resources" / kind
         ids = deployment_ids(folder)
@@ -95,6 +99,10 @@ def _link(source: Path, link: Path) -> None:
     if os.name == "nt":
         import _winapi
 
+        if link.exists():
+            link.rmdir()
         _winapi.CreateJunction(str(source), str(link))  # type: ignore[attr-defined, unused-ignore]
-    else:
-        link.symlink_to(source, target_is_directory=True)
+    elif not link.is_symlink() or link.readlink() != source:
+        new = link.with_name(f".{link.name}")
+        new.symlink_to(source, target_is_directory=True)
+        new.replace(link)

@@ -1,62 +1,57 @@
 """The fabric: brings every instance of a run to life, keeps it there, and ends it. One loop owns all state."""
 
 import asyncio
-import functools
 import json
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from cloudservice.errors import Fault
 from cloudservice.files import shown, write_whole
-from cloudservice.instances import Address, Deployment
-from emulator import deployment, leftovers, process, public, readiness
+from cloudservice.instances import Address, Deployment, Instance, role_environment
+from emulator import children, deployment
 from emulator.console import Console, report
-from emulator.launch import Command, Launch, Step, plan, served
-from emulator.process import Process
+from emulator.feed import Feed
+from emulator.launch import Launch, plan
+from emulator.member import Member
+from emulator.public import PublicSide
 from emulator.run import Run
-from emulator.supervisor import Life
 
-GRACE = 30.0
-"""Seconds between the request to end and the kill."""
 PATIENCE = 2.0
-"""Seconds of this that are waited in silence."""
+"""Seconds of the grace that are waited in silence."""
 REMINDER = 20.0
 """Seconds between two words about a start that takes long."""
+UP_WITHIN = 300.0
+"""Seconds in which an instance must come up while the fabric walks its update domains."""
 
-
-@dataclass
-class Member:
-    """An instance: how it starts, how it fares, and the processes it has now."""
-
-    launch: Launch
-    life: Life = field(default_factory=Life)
-    tasks: list[dict[str, Any]] = field(default_factory=list)
-    processes: list[Process] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """The instance's name."""
-        return self.launch.instance.name
+Tell = Callable[[str], None]
+"""Gets a line about the progress of a change."""
 
 
 class Fabric:
     """All instances of one run."""
 
-    def __init__(self, run: Run, deployed: Deployment, console: Console) -> None:
-        self._run = run
-        self._deployed = deployed
-        self._console = console
+    def __init__(self, run: Run, console: Console, feed: Feed) -> None:
+        self.run = run
+        """What is wanted now; a member may still run what was wanted before."""
+        self.deployed: Deployment = deployment.deploy(run)
         self.started = datetime.now(UTC)
-        self.members = [Member(plan(run, deployed, instance)) for instance in deployed.instances]
-        self.public: list[public.PublicEndpoint] = []
         self.faults: tuple[Fault, ...] = ()
+        self.public = PublicSide(self._say)
+        self._console = console
+        self._feed = feed
+        self._members: dict[str, Member] = {}
+        self._lives: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._up = False
-        self._aside: set[asyncio.Task[int]] = set()
+        self._changing = asyncio.Lock()
+        self._is_up = False
+
+    @property
+    def members(self) -> list[Member]:
+        """The instances in the order of the definition, those that are about to go last."""
+        order = {instance.name: number for number, instance in enumerate(self.deployed.instances)}
+        return sorted(self._members.values(), key=lambda member: order.get(member.name, len(order)))
 
     def stop(self) -> None:
         """End every instance, with its grace."""
@@ -68,201 +63,228 @@ class Fabric:
             self._hurry.set()
         self._stopping.set()
 
-    async def run(self) -> None:
+    async def live(self) -> None:
         """Live until told to stop; on return no process of any instance is left."""
-        run = self._run
-        self.public = await public.open_all(run.service, run.roles, self._ready_addresses, self._say)
-        for endpoint in self.public:
+        for role in self.run.roles:  # what can never start is told at once, and not again and again
+            first = next(instance for instance in self.deployed.instances if instance.role == role)
+            plan(self.run, self.deployed, first)
+        children.watch()
+        await self.public.open(self.run.service, self.run.roles)
+        for endpoint in self.public.endpoints:
             self._console.say(f"{endpoint.name} is at {endpoint.url}")
-        async with asyncio.TaskGroup() as group:
-            reminder = group.create_task(self._remind())
-            lives = [group.create_task(self._live(member)) for member in self.members]
+        for instance in self.deployed.instances:
+            self._add(instance)
+        reminder = asyncio.create_task(self._remind())
+        try:
             await self._stopping.wait()
+        finally:
             reminder.cancel()
-            await self._end_all(lives)
-        for endpoint in self.public:
-            await endpoint.balancer.close()
+            await self._end_all()
+            await self.public.close()
 
-    async def _end_all(self, lives: Sequence[asyncio.Task[None]]) -> None:
-        """Ask every instance to end, and kill those that have not when the grace is over or the user is in a hurry."""
+    async def scale(self, counts: dict[str, int], tell: Tell) -> tuple[Fault, ...]:
+        """Give roles other numbers of instances, for this run; returns what failed."""
+        faults = [
+            Fault("--role", f"no role '{name}' runs here", f"Choose from {', '.join(self.run.roles)}")
+            for name in counts
+            if name not in self.run.roles
+        ]
+        faults += [
+            Fault("--role", f"'{name}={count}' asks for {count} instances", "Ask for 1 or more")
+            for name, count in counts.items()
+            if count < 1
+        ]
+        if faults:
+            return tuple(faults)
+        async with self._changing:
+            service = self.run.service
+            configured = {
+                name: of._replace(instances=counts.get(name, of.instances)) for name, of in service.configured.items()
+            }
+            return await self._walk(replace(self.run, service=service._replace(configured=configured)), {}, tell)
+
+    async def restart(self, roles: Collection[str], names: Collection[str], tell: Tell) -> tuple[Fault, ...]:
+        """Recycle instances, of whole roles or by name, one update domain at a time; returns what failed."""
+        async with self._changing:
+            faults = [
+                Fault("--role", f"no role '{name}' runs here", f"Choose from {', '.join(self.run.roles)}")
+                for name in roles
+                if name not in self.run.roles
+            ]
+            faults += [
+                Fault("--instance", f"there is no instance '{name}'", f"Choose from {', '.join(self._members)}")
+                for name in names
+                if name not in self._members
+            ]
+            if faults:
+                return tuple(faults)
+            chosen = {one.name for one in self.members if one.instance.role in roles or one.name in names}
+            return await self._walk(self.run, dict.fromkeys(chosen, "it was asked to restart"), tell)
+
+    def prepare(self, member: Member) -> Launch:
+        """Make an instance's folders and files ready for a start."""
+        deployment.lay(member.run, self.deployed, member.instance)
+        if member.life.restarts:
+            deployment.clean(member.run, self.deployed, member.instance)
+        sockets = tuple(self.public.sockets(member.run.service, self.deployed, member.instance))
+        launch = plan(member.run, self.deployed, member.instance, sockets)
+        write_whole(launch.document_path, json.dumps(launch.document), durable=False)
+        return launch
+
+    def show(self, name: str, data: memoryview) -> None:
+        """Show what an instance prints."""
+        self._console.output(name, data)
+        self._feed.output(name, data)
+
+    def changed(self, member: Member, why: str = "") -> None:
+        """Tell an instance's state, and send connections where they belong by now."""
+        life = member.life
+        self.public.refresh(self._ready)
+        if not member.is_running:
+            self.public.take_over(member.name)
+        # The console has shown the output that stands in the further lines of a reason.
+        self._console.state(member.name, life.state, why.partition("\n")[0])
+        self._feed.state(member.name, life.state, why)
+        if self.run.detached and not self._is_up:
+            report(event="state", instance=member.name, state=life.state, why=why)
+            if life.failed and not self._stopping.is_set():
+                wrong = f"{member.name} ended {life.exits_before_settled} times before it was Ready"
+                remedy = "What it printed last stands above, all of it in `invoke logs`; mend that and start again"
+                self.faults = (Fault(shown(self.run.folder), wrong, remedy),)
+                self.stop()
+
+    def note(self, member: Member, text: str) -> None:
+        """Tell something about an instance that is no change of its state."""
+        self._console.state(member.name, text)
+        self._feed.said(f"{member.name}: {text}")
+
+    def settled(self, member: Member) -> None:
+        """Note that the service is up when the last instance is."""
+        del member
+        if not self._is_up and all(other.life.is_settled for other in self._members.values()):
+            self._is_up = True
+            self._console.say("every instance is Ready")
+            if self.run.detached:
+                report(event="ready")
+
+    def _add(self, instance: Instance) -> Member:
+        member = Member(instance, self.run, self)
+        self._members[instance.name] = member
+        self._lives[instance.name] = asyncio.create_task(self._live(member))
+        return member
+
+    async def _live(self, member: Member) -> None:
+        """Let an instance live; a fault of ours ends the emulator, and does not leave it with a silent instance."""
+        try:
+            await member.live()
+        except Exception:
+            self._stopping.set()
+            raise
+
+    async def _remove(self, member: Member) -> None:
+        member.end()
+        await self._lives.pop(member.name)
+        del self._members[member.name]
+        self.public.take_over(member.name)
+        self.public.forget(member.name)
+
+    async def _walk(self, wanted: Run, stale: dict[str, str], tell: Tell) -> tuple[Fault, ...]:
+        """Make the service what is wanted, one update domain at a time; returns what has not come up.
+
+        `stale` names the instances that have to recycle, and why. Nobody else notices more than a new role environment.
+        """
+        self.run, self.deployed = wanted, deployment.deploy(wanted, self.deployed)
+        instances = {instance.name: instance for instance in self.deployed.instances}
+        there = self.members
+        for member in there:
+            if member.name in instances and member.name not in stale:
+                member.run = wanted
+            self._write_document(member)
+        everyone = [*instances.values(), *(member.instance for member in there)]
+        for domain in sorted({instance.update_domain for instance in everyone}):
+            here = [member for member in there if member.instance.update_domain == domain]
+            gone = [member for member in here if member.name not in instances]
+            started = []
+            for member in here:
+                if member.name in stale and member.name in instances:
+                    member.run, member.instance = wanted, instances[member.name]
+                    member.recycle(stale[member.name])
+                    started.append(member)
+            for name, instance in instances.items():
+                if instance.update_domain == domain and name not in self._members:
+                    started.append(self._add(instance))
+            await asyncio.gather(*(self._remove(member) for member in gone))
+            for member in gone:
+                tell(f"{member.name} is gone")
+            faults = await self._come_up(started, tell)
+            if faults:
+                return faults
+        return ()
+
+    async def _come_up(self, started: Sequence[Member], tell: Tell) -> tuple[Fault, ...]:
+        """Wait until instances are up; returns which are not, and why."""
+        faults = []
+        for member in started:
+            try:
+                async with asyncio.timeout(UP_WITHIN):
+                    why = await member.come_up()
+            except TimeoutError:
+                why = f"it is not up after {UP_WITHIN:g} s"
+            if why is None:
+                tell(f"{member.name} is Ready")
+            else:
+                first, *_ = why.split("\n")
+                faults.append(Fault(member.name, f"it does not come up: {first}", "See `invoke logs`, and mend that"))
+        return tuple(faults)
+
+    def _write_document(self, member: Member) -> None:
+        """Write the role environment as an instance that has started may see it now."""
+        if member.launch and member.name in self.deployed.endpoints:
+            document = role_environment(member.run.service, self.deployed, member.instance)
+            write_whole(member.launch.document_path, json.dumps(document), durable=False)
+
+    async def _end_all(self) -> None:
+        """Ask every instance to end, and kill those that have not when the user is in a hurry."""
         self._console.say("stopping")
-        for member in self.members:
-            self._end(member)
-        ended = asyncio.create_task(_all(lives))
+        for member in self._members.values():
+            member.end()
+        ended = asyncio.create_task(_all(self._lives.values()))
         hurry = asyncio.create_task(self._hurry.wait())
         done, _ = await asyncio.wait({ended, hurry}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if not done:
-            late = ", ".join(member.name for member in self.members if member.processes)
-            self._console.say(f"waiting up to {GRACE:.0f} s for {late}; Ctrl-C once more kills at once")
-            rest = GRACE - PATIENCE
-            await asyncio.wait({ended, hurry}, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
+            late = ", ".join(member.name for member in self.members if member.is_running)
+            grace = f"{self.run.grace:g} s for {late}"
+            self._console.say(f"waiting up to {grace}; Ctrl-C once more kills at once")
+            await asyncio.wait({ended, hurry}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
-        for member in self.members:
-            self._kill(member)
+        if not ended.done():
+            for member in self._members.values():
+                member.kill()
         await ended
-
-    async def _live(self, member: Member) -> None:
-        """Start, wait for the end, wait a little, start again: until the fabric stops."""
-        while not self._stopping.is_set():
-            exit_code, reason = await self._one_life(member)
-            await self._clear(member)
-            if self._stopping.is_set():
-                break
-            delay = member.life.exited(time.monotonic(), exit_code, reason)
-            self._tell(member, _remark(member, exit_code, reason, delay))
-            if self._run.detached and member.life.failed and not self._up:
-                wrong = f"{member.name} ended {member.life.exits_before_ready} times before it was Ready"
-                remedy = "What it printed last stands above, all of it in `invoke logs`; mend that and start again"
-                self.faults = (Fault(shown(self._run.folder), wrong, remedy),)
-                self.stop()
-            await _unless(self._stopping, delay)
-            deployment.clean(self._run, self._deployed, member.launch.instance)
-        member.life.stopped()
-        self._tell(member)
-
-    async def _one_life(self, member: Member) -> tuple[int, str]:
-        """Run the startup tasks, then the program; returns how it ended."""
-        launch = member.launch
-        member.life.starting()
-        self._tell(member)
-        write_whole(launch.document_path, json.dumps(launch.document, indent=1))
-        member.tasks.clear()
-        for step in launch.steps:
-            failed = await self._startup_task(member, step)
-            if failed:
-                return failed
-        program = await self._start(member, launch.program)
-        if isinstance(program, str):
-            return 127, program
-        member.life.started(program.pid)
-        self._tell(member)
-        waiting = asyncio.create_task(self._wait_until_ready(member))
-        exit_code = await program.wait()
-        waiting.cancel()
-        return exit_code, "\n".join([process.ending(exit_code), *program.tail])
-
-    async def _startup_task(self, member: Member, step: Step) -> tuple[int, str] | None:
-        """Run a simple task, start any other; returns how it failed, if it did."""
-        told: dict[str, Any] = {"command_line": step.task.command_line, "state": "Running", "exit_code": None}
-        member.tasks.append(told)
-        if step.command is None:
-            told["state"] = "Not run"
-            self._console.state(member.name, f"task `{step.task.command_line}` cannot run on this system, so it is not")
-            return None
-        started = await self._start(member, step.command)
-        if isinstance(started, str):
-            told["state"] = "Failed"
-            return 127, f"startup task `{step.task.command_line}`: {started}"
-        if step.task.task_type != "simple":
-            self._aside.add(aside := asyncio.create_task(_await_task(told, started)))
-            aside.add_done_callback(self._aside.discard)
-            return None
-        exit_code = await _await_task(told, started)
-        if not exit_code:
-            return None
-        first = f"startup task `{step.task.command_line}` failed: {process.ending(exit_code)}"
-        return exit_code, "\n".join([first, *started.tail])
-
-    async def _start(self, member: Member, command: Command) -> Process | str:
-        """Start a process of the instance; returns why, if that is impossible."""
-        if self._stopping.is_set():
-            return "the emulator is stopping"
-        try:
-            started = await process.start(command, functools.partial(self._console.output, member.name))
-        except OSError as error:
-            return f"{error.filename or command.argv[0]} cannot be used: {error.strerror}"
-        member.processes.append(started)
-        if self._hurry.is_set():
-            started.kill()
-        elif self._stopping.is_set():
-            started.terminate()
-        return started
-
-    async def _wait_until_ready(self, member: Member) -> None:
-        await readiness.until_ready(member.launch.site)
-        if self._stopping.is_set():
-            return
-        member.life.ready(time.monotonic())
-        self._tell(member)
-        if not self._up and all(other.life.state == "Ready" for other in self.members):
-            self._up = True
-            self._console.say("every instance is Ready")
-            if self._run.detached:
-                report(event="ready")
-
-    async def _clear(self, member: Member) -> None:
-        """End what an ended instance has left: tasks in the background, and processes that went their own way."""
-        for one in member.processes:
-            one.kill()
-        leftovers.kill(member.launch.mark)
-        await asyncio.gather(*(one.wait() for one in member.processes))
-        member.processes.clear()
 
     async def _remind(self) -> None:
         """Say from time to time what a start still waits for."""
-        while not self._up:
+        while not self._is_up:
             await asyncio.sleep(REMINDER)
-            late = [f"{member.name} ({member.life.state})" for member in self.members if member.life.state != "Ready"]
-            if not self._up:
+            late = [f"{one.name} ({one.life.state})" for one in self.members if not one.life.is_settled]
+            if not self._is_up:
                 self._say(f"still waiting for {', '.join(late)}")
-
-    def _end(self, member: Member) -> None:
-        if member.processes:
-            member.life.stopping()
-            self._tell(member)
-        for one in member.processes:
-            one.terminate()
-
-    def _kill(self, member: Member) -> None:
-        if member.processes:
-            self._console.state(member.name, "did not end when asked, so it is killed")
-        for one in member.processes:
-            one.kill()
 
     def _say(self, text: str) -> None:
         self._console.say(text)
-        if self._run.detached and not self._up:
+        self._feed.said(text)
+        if self.run.detached and not self._is_up:
             report(event="said", text=text)
 
-    def _tell(self, member: Member, why: str = "") -> None:
-        # The console has shown the output that stands in the further lines of a reason.
-        self._console.state(member.name, member.life.state, why.partition("\n")[0])
-        if self._run.detached and not self._up:
-            report(event="state", instance=member.name, state=member.life.state, why=why)
-
-    def _ready_addresses(self, role: str, endpoint: str) -> Sequence[Address]:
-        by_site = endpoint in served(self._run.service.role(role))
+    def _ready(self, role: str, endpoint: str) -> Sequence[tuple[str, Address]]:
+        """The instances that may get connections for an endpoint, and where."""
         return [
-            member.launch.site if by_site and member.launch.site else self._deployed.endpoints[member.name][endpoint]
-            for member in self.members
-            if member.launch.instance.role == role and member.life.state == "Ready"
+            (member.name, self.deployed.endpoints[member.name][endpoint])
+            for member in self._members.values()
+            if member.instance.role == role and member.life.state == "Ready"
         ]
 
 
-def _remark(member: Member, exit_code: int, reason: str, delay: float) -> str:
-    """Why the instance ended and when it starts again, then the last lines that it printed."""
-    first, *tail = reason.split("\n")
-    if not exit_code and member.launch.site is None:
-        first += " (a worker's program is expected to run on)"
-    return "\n".join([f"{first}; starts again {f'in {delay:g} s' if delay else 'at once'}", *tail])
-
-
-async def _await_task(told: dict[str, Any], started: Process) -> int:
-    """Wait for a startup task and note how it ended."""
-    exit_code = await started.wait()
-    told["state"], told["exit_code"] = "Failed" if exit_code else "Done", exit_code
-    return exit_code
-
-
-async def _all(tasks: Sequence[asyncio.Task[None]]) -> bool:
-    await asyncio.gather(*tasks)
+async def _all(lives: Iterable[asyncio.Task[None]]) -> bool:
+    await asyncio.gather(*lives)
     return True
-
-
-async def _unless(event: asyncio.Event, delay: float) -> None:
-    """Wait for some seconds, or until the event."""
-    try:
-        async with asyncio.timeout(delay):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -13,21 +13,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from emulator import children
+
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def guarded(main: Callable[[], int]) -> int:
     """Run `main` in a child process under a guard and return its exit code; must be called before any thread starts."""
     if sys.platform != "linux":
         return main()
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    children.adopt()
     guard = os.getpid()
     emulator = os.fork()
     if not emulator:
         # If someone kills the guard, the emulator stops its roles as on Ctrl-C.
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != guard:
             os._exit(1)
         return main()

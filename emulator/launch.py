@@ -5,14 +5,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloudservice import commandline, xpath
 from cloudservice.commandline import Files, Script
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance, role_environment
 from cloudservice.service import Role, Task, Variable
-from emulator import leftovers
+from emulator import children
 from emulator.run import Run
 
 SITE_HOST = Path(__file__).parent / "hosts" / "site.py"
@@ -29,6 +29,8 @@ class Command:
     cwd: Path
     environ: Mapping[str, str]
     log: Path
+    sockets: tuple[int, ...] = ()
+    """Open files that it inherits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Step:
 class Launch:
     """An instance, its startup tasks, its program, its ROLE_ENVIRONMENT document and where its site answers.
 
-    Every process of the instance inherits `mark` in the variable leftovers.MARK.
+    Every process of the instance inherits `mark` in the variable children.MARK.
     """
 
     instance: Instance
@@ -65,17 +67,25 @@ def resource(run: Run, deployment: str, instance: Instance, store: str) -> Path:
     return run.state / "Resources" / "Directory" / f"{deployment}.{instance.name}.{store}"
 
 
-def plan(run: Run, deployment: Deployment, instance: Instance) -> Launch:
-    """Everything that a start of the instance needs."""
+class Listening(NamedTuple):
+    """A socket that listens for an endpoint of an instance: at its own address, or at a public port."""
+
+    endpoint: str
+    number: int
+
+
+def plan(run: Run, deployment: Deployment, instance: Instance, sockets: Sequence[Listening] = ()) -> Launch:
+    """Everything that a start of the instance needs; a site that inherits no sockets opens its own."""
     role = run.service.role(instance.role)
     document = role_environment(run.service, deployment, instance)
     environ = _environ(run, deployment, instance)
     shell = _Shell(run, role, role_root(run, instance) / "approot", logs(run, deployment.id, instance))
     site = _site_address(role, deployment, instance)
-    mark = {leftovers.MARK: str(role_root(run, instance))}
+    mark = {children.MARK: str(role_root(run, instance))}
     runtime = {**_resolved(role.environment, document), **mark}
     if role.kind == "web":
-        program = shell.site(site, {**environ, **runtime})
+        addresses = {name: deployment.endpoints[instance.name][name] for name in served(role)}
+        program = shell.site(addresses, sockets, {**environ, **runtime})
     else:
         program = shell.entry_point({**environ, **runtime})
     steps = tuple(
@@ -83,7 +93,7 @@ def plan(run: Run, deployment: Deployment, instance: Instance) -> Launch:
         for task in role.tasks
     )
     path = Path(environ["ROLE_ENVIRONMENT"])
-    return Launch(instance, steps, program, document, path, site, mark[leftovers.MARK])
+    return Launch(instance, steps, program, document, path, site, mark[children.MARK])
 
 
 def served(role: Role) -> list[str]:
@@ -117,17 +127,21 @@ class _Shell:
     approot: Path
     logs: Path
 
-    def site(self, address: Address | None, environ: Mapping[str, str]) -> Command:
-        """The host program of a web role."""
+    def site(
+        self, addresses: Mapping[str, Address], sockets: Sequence[Listening], environ: Mapping[str, str]
+    ) -> Command:
+        """The host program of a web role, for the endpoints at which its site answers."""
         runtime = self.run.runtimes[self.role.name]
-        if address is None:
+        if not addresses:
             remedy = "Give it an InputEndpoint with protocol http"
             raise ServiceError(Fault(f"role '{self.role.name}'", "a web role needs an http endpoint", remedy))
         site = next(iter(self.run.sites[self.role.name].values()), self.run.sources[self.role.name])
         options = ("--kit", str(runtime.kit), "--logs", str(self.logs / "W3SVC1"))
-        where = ("--address", address.address, "--port", str(address.port))
+        own = {name: f"{at.protocol},{at.address},{at.port}" for name, at in addresses.items()}
+        listens = [f"{own[one.endpoint]},{one.number}" for one in sockets] or list(own.values())
+        where = [word for text in listens for word in ("--listen", text)]
         argv = (str(runtime.python), "-u", str(SITE_HOST), *where, *options)
-        return Command(argv, site, environ, self.logs / "Site.log")
+        return Command(argv, site, environ, self.logs / "Site.log", tuple(one.number for one in sockets))
 
     def entry_point(self, environ: Mapping[str, str]) -> Command:
         """The program of a worker role; ServiceError if this system cannot run it."""

@@ -4,16 +4,17 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import instances
-from emulator import deployment
+from emulator import answers, deployment, wishes
 from emulator.console import Console, refuse
-from emulator.control import Listener, Wish
+from emulator.control import Listener, Message
 from emulator.fabric import Fabric
+from emulator.feed import Feed
 from emulator.run import Run, take
-from emulator.status import snapshot
 
 _FAILED = 1
 
@@ -22,7 +23,8 @@ def main(path: Path) -> int:
     """Run what the file says until told to stop; returns the exit code."""
     told = take(path)
     stream = (told.state / "console.log").open("w", encoding="utf-8") if told.detached else sys.stdout
-    console = Console(stream, max(len(one.name) for one in instances(told.service, told.roles)))
+    width = max(len(one.name) for one in instances(told.service, told.roles))
+    console = Console(stream, width, shows_output=not told.detached)
     try:
         faults = asyncio.run(_serve(told, console))
     except ServiceError as error:
@@ -44,21 +46,17 @@ def refuse_second(path: Path) -> int:
 async def _serve(told: Run, console: Console) -> tuple[Fault, ...]:
     """Live until told to stop; returns what failed, if anything did."""
     deployment.forget_old(told)
-    deployed = deployment.deploy(told)
-    for instance in deployed.instances:
-        deployment.lay(told, deployed, instance)
-    fabric = Fabric(told, deployed, console)
+    feed = Feed()
+    fabric = Fabric(told, console, feed)
 
-    async def answer(wish: Wish) -> object:
-        if wish["wish"] == "stop":
-            fabric.stop()
-        return snapshot(told, deployed, fabric)
+    def answer(message: Message) -> AsyncGenerator[Message, None]:
+        return answers.answer(wishes.from_message(message), fabric, feed)
 
     listener = Listener(told.state, answer)
     _on_signals(fabric)
     await listener.open()
     try:
-        await fabric.run()
+        await fabric.live()
     finally:
         listener.close()
     return fabric.faults

@@ -1,135 +1,225 @@
-"""One process of an instance: its output goes to its log as it comes, and line by line to whoever listens."""
+"""One process of an instance: its output goes to its log as it comes, whole lines first, and to whoever listens."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
-from collections import deque
+import sys
+import threading
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import IO, cast
 
+from emulator import children
+from emulator.journal import Journal
 from emulator.launch import Command
 
+if sys.platform == "linux":
+    import fcntl
+
+_PIPE = 1 << 18
+"""Bytes that a process may be ahead of the emulator, where the system allows it; no read takes more."""
+_REST = 0.002
+"""Seconds between two reads of a process that prints all the time: fewer and larger reads cost less."""
+_BUSY = 1 << 16
+"""Bytes at which there is no rest."""
+_UNFINISHED = 0.05
+"""Seconds that a line may stay without an end before it is written as it is."""
 _LONGEST_LINE = 1 << 16
-"""Bytes after which a line without an end is shown in pieces; the log gets every byte as it came."""
-_SHOWN = 200
-"""Lines of one read that are shown: a role that prints faster than anyone reads must not keep the loop busy."""
+"""Bytes at which a line without an end is written at once."""
+_RECENT = 1 << 14
+_buffer = bytearray(_PIPE + _LONGEST_LINE)
+"""Where every process is read into, since only one is read at a time: output is not copied on its way to the log."""
 _TAIL = 20
 _DRAIN = 0.5
-"""Seconds that an ended process's output may still take to arrive."""
+"""Seconds that the output of an ended process may still take to arrive."""
+_FIRST_LOOK, _LONGEST_LOOK = 0.001, 0.05
 
-Show = Callable[[Sequence[str], int], None]
-"""Gets lines of output without their ends, and how many lines before them were left out."""
+Show = Callable[[memoryview], None]
+"""Gets output as it is written to the log, mostly whole lines; what it wants to keep it must copy."""
 
 
-class Process(asyncio.SubprocessProtocol):
+class Process:
     """A running command, leader of its own process group, so that Ctrl-C of the console does not reach it."""
 
-    def __init__(self, log: int, show: Show) -> None:
-        self._log = log
+    def __init__(self, command: Command, journal: Journal, show: Show) -> None:
+        """Start it; OSError if its program or folder cannot be used."""
+        self._journal = journal
         self._show = show
         self._unfinished = b""
-        self._ended = asyncio.get_running_loop().create_future()
-        self._transport: asyncio.SubprocessTransport | None = None
-        self.tail: deque[str] = deque(maxlen=_TAIL)
+        self._recent = b""
+        self._flush: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._drained = asyncio.Event()
+        self._popen = _popen(command)
+        self._output: IO[bytes] | None = cast(IO[bytes], self._popen.stdout)
+        if os.name == "posix":
+            self._fd = self._output.fileno()
+            os.set_blocking(self._fd, False)
+            _enlarge(self._fd)
+            self._loop.add_reader(self._fd, self._readable)
+            children.on_end(self.pid, self._exited)
+        else:
+            threading.Thread(target=self._pump, name=f"process {self.pid}", daemon=True).start()
 
     @property
     def pid(self) -> int:
         """The process's id."""
-        return cast(asyncio.SubprocessTransport, self._transport).get_pid()
+        return self._popen.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.exit_code is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, negative for a signal, once it has ended."""
+        return self._popen.returncode
 
     async def wait(self) -> int:
-        """The exit code, negative for a signal, once the process has ended and its output is in the log."""
-        return cast(int, await asyncio.shield(self._ended))
+        """The exit code, negative for a signal, once the process has ended."""
+        return await asyncio.shield(self._ended)
+
+    async def drained(self) -> None:
+        """Wait until its output is in the log, as far as that ends soon after the process."""
+        await self._drained.wait()
+
+    async def wait_for_group(self) -> None:
+        """Wait until also what it started in its process group has ended."""
+        pause = _FIRST_LOOK
+        while os.name == "posix" and self._signal(0):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK)
 
     def terminate(self) -> None:
         """Ask the whole process group to end."""
-        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGTERM if os.name == "posix" else signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined, unused-ignore]
 
     def kill(self) -> None:
         """End the whole process group now."""
         self._signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport that asyncio hands over."""
-        self._transport = cast(asyncio.SubprocessTransport, transport)
+    @property
+    def tail(self) -> Sequence[str]:
+        """The last lines that it printed."""
+        lines = self._recent.decode("utf-8", "replace").splitlines()
+        return lines[1:][-_TAIL:] if len(self._recent) == _RECENT and len(lines) > 1 else lines[-_TAIL:]
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Write output to the log before anything else, then show its whole lines."""
-        del fd
-        if self._ended.done():  # what comes after the drain has nowhere to go
-            return
-        written = memoryview(data)
-        while written:
-            written = written[os.write(self._log, written) :]
-        output = self._unfinished + data
-        left_out = max(0, output.count(b"\n") - _SHOWN)
-        *lines, self._unfinished = output.rsplit(b"\n", _SHOWN + 1)
-        if left_out:
-            del lines[0]
-        if len(self._unfinished) > _LONGEST_LINE:
-            lines, self._unfinished = [*lines, self._unfinished], b""
-        self._lines(lines, left_out)
+    def _readable(self) -> None:
+        if self._read() < _BUSY and self._output:
+            self._loop.remove_reader(self._fd)
+            self._loop.call_later(_REST, self._go_on)
 
-    def process_exited(self) -> None:
-        """End what the process left in its group; then its output ends too."""
-        if os.name == "posix":
-            self.kill()
-        asyncio.get_running_loop().call_later(_DRAIN, self._end)
+    def _go_on(self) -> None:
+        if self._output:
+            self._loop.add_reader(self._fd, self._readable)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The process has ended and its output is read to the end."""
-        del exc
-        self._end()
+    def _read(self) -> int:
+        """Take what is there, and return how many bytes that was; at the end of the output, close it."""
+        begun = len(self._unfinished)
+        _buffer[:begun] = self._unfinished
+        try:
+            size = os.readv(self._fd, [memoryview(_buffer)[begun:]])
+        except BlockingIOError:
+            return 0
+        if size:
+            self._take(_buffer, begun + size)
+        else:
+            self._close_output()
+        return size
 
-    def _lines(self, lines: Sequence[bytes], left_out: int = 0) -> None:
-        texts = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
-        self.tail.extend(texts)
-        self._show(texts, left_out)
+    def _take(self, data: bytearray, size: int) -> None:
+        """Write the whole lines among the first bytes at once, and the beginning of one if nothing follows it soon."""
+        end = data.rfind(b"\n", 0, size) + 1
+        if size - end > _LONGEST_LINE:
+            end = size
+        if end:
+            self._write(memoryview(data)[:end])
+        self._unfinished = bytes(data[end:size])
+        if self._unfinished and self._flush is None:
+            self._flush = self._loop.call_later(_UNFINISHED, self._write_unfinished)
 
-    def _end(self) -> None:
-        if self._ended.done():
-            return
+    def _write_unfinished(self) -> None:
+        self._flush = None
         if self._unfinished:
-            self._lines([self._unfinished])
-        transport = cast(asyncio.SubprocessTransport, self._transport)
-        self._ended.set_result(transport.get_returncode())
-        transport.close()
-        os.close(self._log)
+            self._write(memoryview(self._unfinished))
+            self._unfinished = b""
 
-    def _signal(self, number: int) -> None:
+    def _write(self, data: memoryview) -> None:
+        self._journal.append(data, self)
+        self._recent = (self._recent + data[-_RECENT:])[-_RECENT:]
+        self._show(data)
+
+    def _exited(self, code: int) -> None:
+        """Note the end at once; the output may come to its end a little later."""
+        self._popen.returncode = code
+        self._ended.set_result(code)
+        if self._output and os.name == "posix":
+            while self._read():
+                pass
+        if self._output:
+            self._loop.call_later(_DRAIN, self._close_output)
+        else:
+            self._drained.set()
+
+    def _close_output(self) -> None:
+        """Read no more; if the process has ended as well, that was all."""
+        if self._output:
+            if os.name == "posix":
+                self._loop.remove_reader(self._fd)
+            self._output.close()
+            self._output = None
+        if self._flush:
+            self._flush.cancel()
+        self._write_unfinished()
+        if self._ended.done():
+            self._drained.set()
+
+    def _pump(self) -> None:
+        """Where pipes cannot be watched, a thread reads and waits."""
+        output = cast(IO[bytes], self._output)
+        while data := os.read(output.fileno(), _PIPE):
+            self._loop.call_soon_threadsafe(self._take_more, data)
+        code = self._popen.wait()
+        self._loop.call_soon_threadsafe(self._close_output)
+        self._loop.call_soon_threadsafe(self._exited, code)
+
+    def _take_more(self, data: bytes) -> None:
+        whole = bytearray(self._unfinished + data)
+        self._take(whole, len(whole))
+
+    def _signal(self, number: int) -> bool:
+        """Signal the process group; whether there was anyone to get it."""
         try:
             if os.name == "posix":
                 os.killpg(self.pid, number)
             else:
-                cast(asyncio.SubprocessTransport, self._transport).send_signal(number)
+                self._popen.send_signal(number)
         except (ProcessLookupError, PermissionError):
-            pass
+            return False
+        return True
 
 
-async def start(command: Command, show: Show) -> Process:
-    """Start a command; OSError if its program, folder or log cannot be used."""
-    command.log.parent.mkdir(parents=True, exist_ok=True)
-    log = os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        return await _start(command, log, show)
-    except BaseException:
-        os.close(log)
-        raise
-
-
-async def _start(command: Command, log: int, show: Show) -> Process:
-    _, process = await asyncio.get_running_loop().subprocess_exec(
-        lambda: Process(log, show),
-        *command.argv,
+def _popen(command: Command) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command.argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=command.cwd,
         env=command.environ,
         start_new_session=os.name == "posix",
+        creationflags=0 if os.name == "posix" else subprocess.CREATE_NEW_PROCESS_GROUP,  # type: ignore[attr-defined, unused-ignore]
+        pass_fds=command.sockets,
     )
-    return process
+
+
+def _enlarge(pipe: int) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(PermissionError):  # the user's pipes have more than their share
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def ending(exit_code: int) -> str:

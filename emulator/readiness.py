@@ -4,18 +4,15 @@ import asyncio
 
 from cloudservice.instances import Address
 
-WORKER_LIFE = 2.0
-"""Seconds that a worker's process must have lived."""
+WORKER_LIFE = 1.0
+"""Seconds that a worker's program must have lived before its start counts as a success."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 _PATIENCE = 5.0
 """Seconds that one answer may take before the question is asked again."""
 
 
-async def until_ready(site: Address | None) -> None:
-    """Return when the site answers HTTP, with whatever status; for a worker, when it has lived long enough."""
-    if site is None:
-        await asyncio.sleep(WORKER_LIFE)
-        return
+async def until_answers(site: Address) -> None:
+    """Return when the site answers HTTP, with whatever status."""
     pause = _FIRST_PAUSE
     while not await _answers(site):
         await asyncio.sleep(pause)

@@ -33,6 +33,8 @@ class Run:
     sites: Mapping[str, Mapping[str, Path]]
     runtimes: Mapping[str, Runtime]
     detached: bool
+    grace: float = 30.0
+    """Seconds between the request to end and the kill."""
 
     @property
     def state(self) -> Path:

@@ -10,7 +10,7 @@ LONGEST_DELAY = 30.0
 HEALTHY = 60.0
 """Seconds: the second start in a row waits FIRST_DELAY, each further one twice as long; HEALTHY forgets it all."""
 STARTS_TO_FAIL = 2
-"""A start that must succeed has failed at this many exits before Ready."""
+"""A start that must succeed has failed at this many exits before it has settled."""
 
 
 @dataclass(slots=True)
@@ -22,7 +22,8 @@ class Life:
     restarts: int = 0
     exit_code: int | None = None
     reason: str | None = None
-    exits_before_ready: int = 0
+    is_settled: bool = False
+    exits_before_settled: int = 0
     _exits_in_a_row: int = 0
     _ready_since: float | None = None
 
@@ -35,23 +36,33 @@ class Life:
         self.state, self.pid = "Busy", pid
 
     def ready(self, now: float) -> None:
-        """Its site answers, or its program has lived long enough."""
+        """Its site answers, or its program runs."""
         self.state, self._ready_since = "Ready", now
-        self.exits_before_ready = 0
+
+    def settled(self) -> None:
+        """It is Ready and will probably stay so: its site answers, or its program has lived long enough."""
+        self.is_settled = True
+        self.exits_before_settled = 0
 
     def exited(self, now: float, exit_code: int, reason: str) -> float:
         """Its program or a startup task has ended; returns the seconds to wait before the next start."""
-        if self._ready_since is None:
-            self.exits_before_ready += 1
-        elif now - self._ready_since >= HEALTHY:
+        if not self.is_settled:
+            self.exits_before_settled += 1
+        if self._ready_since is not None and now - self._ready_since >= HEALTHY:
             self._exits_in_a_row = 0
-        self.state, self.pid, self._ready_since = "Recycling", None, None
-        self.exit_code, self.reason = exit_code, reason
-        self.restarts += 1
+        self._ended(exit_code, reason)
         self._exits_in_a_row += 1
         if self._exits_in_a_row == 1:
             return 0.0
         return float(min(FIRST_DELAY * 2 ** min(self._exits_in_a_row - 2, 20), LONGEST_DELAY))
+
+    def recycled(self, exit_code: int, reason: str) -> None:
+        """It has ended because it is to start again: no failure, and no delay."""
+        self._ended(exit_code, reason)
+
+    def forgive(self) -> None:
+        """Forget past failures: it is about to start on purpose."""
+        self.exits_before_settled = self._exits_in_a_row = 0
 
     def stopping(self) -> None:
         """It has been told to end."""
@@ -64,4 +75,9 @@ class Life:
     @property
     def failed(self) -> bool:
         """Whether a start that must succeed has failed."""
-        return self.exits_before_ready >= STARTS_TO_FAIL
+        return self.exits_before_settled >= STARTS_TO_FAIL
+
+    def _ended(self, exit_code: int, reason: str) -> None:
+        self.state, self.pid, self._ready_since, self.is_settled = "Recycling", None, None, False
+        self.exit_code, self.reason = exit_code, reason
+        self.restarts += 1

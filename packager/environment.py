@@ -21,8 +21,10 @@ from packager.progress import Report
 from packager.target import nearest_here
 from packager.tools import ToolError, run
 
-_SERVERS = ("granian>=2.5,<3", "waitress>=3,<4")
-"""For web roles, best first: granian is the fastest; waitress is pure Python and runs on any interpreter."""
+_SERVERS = ("granian>=2.8,<2.9", "waitress>=3,<4")
+"""For web roles, best first: granian is the fastest; waitress is pure Python and runs on any interpreter.
+
+emulator/hosts/site.py uses workers of granian that are not documented, hence the narrow range."""
 _INSTALL = ("pip", "install", "--quiet", "--compile-bytecode")
 _DEVIATIONS = "deviations.txt"
 _LOCK = ".lock"

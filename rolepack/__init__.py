@@ -17,7 +17,7 @@ finally:
 
 from invoke import Collection
 
-from rolepack import adopt, bundles, change, check, emulate, new, package, wheels
+from rolepack import adopt, bundles, change, check, emulate, new, package, running, wheels
 
 namespace = Collection(
     new.new_service,
@@ -34,7 +34,11 @@ namespace = Collection(
     bundles.verify,
     bundles.extract,
     emulate.emulate,
-    emulate.status,
-    emulate.logs,
-    emulate.stop,
+    running.status,
+    running.logs,
+    running.scale,
+    running.restart,
+    running.execute,
+    running.shell,
+    running.stop,
 )

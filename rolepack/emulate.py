@@ -1,15 +1,15 @@
-"""invoke emulate, status, logs, stop: the service on this machine."""
+"""invoke emulate: the service on this machine."""
 
-import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke import Context, Exit
 
-from rolepack.command import AS_JSON, CONFIGURATION, PROGRAM, SERVICE, command, counted, say, say_json, service_folder
+from rolepack.command import CONFIGURATION, PROGRAM, SERVICE, command, counted, say, service_folder
+from rolepack.running import not_run
 
 if TYPE_CHECKING:
     from cloudservice.service import Service
@@ -56,68 +56,11 @@ def emulate(
     now = client.status(meant.root)
     for name, url in now["endpoints"].items():
         say(f"{name} is at {url}")
-    for line in _not_run(now):
+    for line in not_run(now):
         say(line)
     where = "" if meant.is_found else f" --service {shown(meant.root)}"
     verbs = ", ".join(f"{PROGRAM} {verb}{where}" for verb in ("status", "logs", "stop"))
     say(f"{counted(now['instances'], 'instance')} Ready. Next: {verbs}")
-
-
-@command(help={"service": SERVICE, "json": AS_JSON})
-def status(_context: Context, service: str | None = None, json: bool = False) -> None:
-    """Show what the running emulator does: endpoints, and the state of each instance.
-
-    Example: invoke status --json
-    """
-    from emulator import client
-
-    now = client.status(service_folder(service))
-    if json:
-        say_json(now)
-        return
-    about = f"service '{now['service']}', configuration {now['configuration']}, {now['deployment']}"
-    say(f"{about}, process {now['emulator']['pid']} since {now['emulator']['started']}")
-    for name, url in now["endpoints"].items():
-        say(f"  {name} at {url}")
-    rows = [("INSTANCE", "STATE", "PID", "RESTARTS", "LISTENS AT", "LAST END")]
-    for one in now["instances"]:
-        listens = " ".join(f"{name}={at['address']}:{at['port']}" for name, at in one["endpoints"].items())
-        reason = (one["reason"] or "").partition("\n")[0]
-        rows.append((one["name"], one["state"], str(one["pid"] or ""), str(one["restarts"]), listens, reason))
-    for line in _table(rows):
-        say(line)
-    for line in _not_run(now):
-        say(f"  {line}")
-
-
-@command(
-    iterable=["instance"],
-    help={"service": SERVICE, "instance": "Only of this instance; repeatable.", "follow": "Go on with what is added."},
-)
-def logs(_context: Context, instance: list[str], service: str | None = None, follow: bool = False) -> None:
-    """Print the logs of the latest run, each line with its instance's name; it need not run any more.
-
-    Example: invoke logs --instance frontend_IN_0 --follow
-    """
-    from emulator import logs as kept
-
-    with contextlib.suppress(KeyboardInterrupt):  # the way to end following
-        for name, line in kept.lines(service_folder(service), instance, follow):
-            say(f"{name} | {line}")
-
-
-@command(help={"service": SERVICE})
-def stop(_context: Context, service: str | None = None) -> None:
-    """Stop the running emulator and every instance.
-
-    Example: invoke stop
-    """
-    from cloudservice.files import shown
-    from emulator import client
-
-    root = service_folder(service)
-    last = client.stop(root)
-    say(f"Stopped {counted(last['instances'], 'instance')} of service '{last['service']}' in {shown(root)}.")
 
 
 def _chosen(loaded: "Service", wanted: Sequence[str]) -> tuple[str, ...]:
@@ -286,17 +229,3 @@ def _changed(root: Path, loaded: "Service", roles: Sequence[str]) -> Iterable[st
             twin = script.with_suffix(".py").name
             where = f"put that into {twin}" if script.with_suffix(".py").is_file() else "only Windows can do that"
             yield f"{name}: {shown(script)} was changed, and what was changed in it does not run here: {where}"
-
-
-def _not_run(now: Mapping[str, Any]) -> list[str]:
-    """The startup tasks of the roles that this system cannot run, each told once."""
-    tasks = [(one["role"], task) for one in now["instances"] for task in one["tasks"]]
-    told = (f"{role}: `{task['command_line']}` is not run here" for role, task in tasks if task["state"] == "Not run")
-    return list(dict.fromkeys(told))
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    """Rows as lines with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,6 +1,7 @@
 """A public port passes each connection to the next Ready instance."""
 
 import asyncio
+import socket
 
 from cloudservice.instances import Address
 from emulator.balancer import Balancer
@@ -30,9 +31,13 @@ class Public:
         await self.balancer.close()
 
 
-async def opened(ready, http: bool) -> Public:
-    balancer = Balancer(ready, http)
-    return Public(balancer, await balancer.open("127.0.0.1", 0))
+async def opened(backends, http: bool) -> Public:
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    balancer = Balancer(is_http=http)
+    balancer.backends = backends
+    await balancer.open(listening)
+    return Public(balancer, port)
 
 
 async def ask(public: Public, text: bytes) -> bytes:
@@ -47,7 +52,7 @@ async def ask(public: Public, text: bytes) -> bytes:
 def test_connections_take_turns_and_a_dead_instance_is_passed_over():
     async def scenario():
         (one, first), (two, second) = await backend(b"one"), await backend(b"two")
-        public = await opened(lambda: [first, second], http=False)
+        public = await opened([first, second], http=False)
         async with one, two, public:
             answers = [await ask(public, b"x") for _ in range(4)]
             two.close()
@@ -62,7 +67,7 @@ def test_connections_take_turns_and_a_dead_instance_is_passed_over():
 def test_large_bodies_pass_whole_in_both_directions():
     async def scenario():
         server, address = await backend(b"")
-        public = await opened(lambda: [address], http=False)
+        public = await opened([address], http=False)
         async with server, public:
             return await ask(public, b"0123456789" * 500_000)
 
@@ -71,7 +76,7 @@ def test_large_bodies_pass_whole_in_both_directions():
 
 def test_without_a_ready_instance_an_http_client_is_told_and_any_other_hung_up_on():
     async def scenario(http, text):
-        async with await opened(list, http) as public:
+        async with await opened([], http) as public:
             return await ask(public, text)
 
     answer = asyncio.run(scenario(True, b"GET / HTTP/1.1\r\n\r\n"))
@@ -82,7 +87,7 @@ def test_without_a_ready_instance_an_http_client_is_told_and_any_other_hung_up_o
 def test_a_client_that_vanishes_leaves_the_others_alone():
     async def scenario():
         server, address = await backend(b"one")
-        public = await opened(lambda: [address], http=False)
+        public = await opened([address], http=False)
         async with server, public:
             for _ in range(20):
                 _, writer = await asyncio.open_connection("127.0.0.1", public.port)
@@ -96,7 +101,7 @@ def test_a_client_that_vanishes_leaves_the_others_alone():
 def test_closing_hangs_up_on_idle_clients(caplog):
     async def scenario():
         server, address = await backend(b"one")
-        public = await opened(lambda: [address], http=False)
+        public = await opened([address], http=False)
         async with server:
             reader, writer = await asyncio.open_connection("127.0.0.1", public.port)
             while not public.balancer._connections:
@@ -108,3 +113,23 @@ def test_closing_hangs_up_on_idle_clients(caplog):
 
     assert asyncio.run(scenario()) == b""
     assert not caplog.records
+
+
+def test_connections_that_wait_at_another_socket_are_taken_over():
+    async def scenario():
+        server, address = await backend(b"one")
+        public = await opened([address], http=False)
+        with socket.create_server(("127.0.0.1", 0)) as waiting:
+            waiting.setblocking(False)
+            clients = [await asyncio.open_connection(*waiting.getsockname()) for _ in range(3)]
+            async with server, public:
+                public.balancer.accept_from(waiting)
+                for _, writer in clients:
+                    writer.write(b"x")
+                    writer.write_eof()
+                answers = [await asyncio.wait_for(reader.read(), 10) for reader, _ in clients]
+                for _, writer in clients:
+                    writer.close()
+                return answers
+
+    assert asyncio.run(scenario()) == [b"one:x"] * 3

@@ -12,6 +12,8 @@ import pytest
 
 from emulator import control
 
+STATUS = {"wish": "status"}
+
 
 @pytest.fixture
 def listening(tmp_path):
@@ -21,7 +23,8 @@ def listening(tmp_path):
 
     async def serve():
         async def answer(wish):
-            return {"wished": wish["wish"]}
+            yield {"wished": wish["wish"]}
+            yield {"again": wish["wish"]}
 
         listener = control.Listener(tmp_path, answer)
         await listener.open()
@@ -48,7 +51,7 @@ def raw(state: Path, sent: bytes) -> bytes:
 
 
 def test_a_wish_is_answered(listening):
-    assert control.ask(listening, "status") == {"wished": "status"}
+    assert list(control.ask(listening, STATUS)) == [{"wished": "status"}, {"again": "status"}]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_a_wish_is_answered(listening):
 def test_anything_else_gets_no_answer_and_does_no_harm(listening, sent):
     with contextlib.suppress(ConnectionError):
         assert raw(listening, sent) == b""
-    assert control.ask(listening, "status") == {"wished": "status"}
+    assert list(control.ask(listening, STATUS)) == [{"wished": "status"}, {"again": "status"}]
 
 
 def test_only_the_user_can_read_the_token_and_reach_the_socket(listening):
@@ -69,8 +72,8 @@ def test_only_the_user_can_read_the_token_and_reach_the_socket(listening):
 
 
 def test_nobody_there_is_none(tmp_path):
-    assert control.ask(tmp_path, "status") is None
+    assert list(control.ask(tmp_path, STATUS)) == []
     control.control_file(tmp_path).write_text('{"path": "/nowhere/at/all", "token": "x"}')
-    assert control.ask(tmp_path, "status") is None
+    assert list(control.ask(tmp_path, STATUS)) == []
     control.control_file(tmp_path).write_text("half a fi")
-    assert control.ask(tmp_path, "status") is None
+    assert list(control.ask(tmp_path, STATUS)) == []

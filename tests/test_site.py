@@ -76,14 +76,14 @@ def test_pythonpath_is_expanded_and_comes_last(tmp_path, monkeypatch):
 
 def call(log: site.RequestLog, application, path: str) -> None:
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REMOTE_ADDR": "127.0.0.9", "HTTP_USER_AGENT": "a b"}
-    answer = log.wrap(application)(environ, lambda *_: None)
+    answer = log.wrap(application, "127.0.0.1", 80)(environ, lambda *_: None)
     list(answer)
     if hasattr(answer, "close"):
         answer.close()
 
 
 def test_requests_are_logged_in_the_w3c_extended_format(tmp_path):
-    log = site.RequestLog(tmp_path / "W3SVC1", "127.0.0.1", 80)
+    log = site.RequestLog(tmp_path / "W3SVC1")
 
     def listed(_environ, start):
         start("404 Not Found", [])
@@ -101,6 +101,7 @@ def test_requests_are_logged_in_the_w3c_extended_format(tmp_path):
     call(log, streamed, "/s")
     with pytest.raises(ValueError):  # noqa: PT011
         call(log, failing, "/f")
+    log.flush()
     (file,) = (tmp_path / "W3SVC1").glob("u_ex??????.log")
     software, version, fields, *lines = file.read_text().splitlines()
     assert (software, version) == ("#Software: rolepack", "#Version: 1.0")

@@ -17,6 +17,11 @@ def play(history: str) -> tuple[Life, list[str], list[float]]:
             life.started(42)
         elif what == "ready":
             life.ready(now)
+        elif what == "settle":
+            life.settled()
+        elif what == "again":
+            life.forgive()
+            life.recycled(0, "asked")
         elif what.startswith("exit"):
             delays.append(life.exited(now, int(what[4:] or 1), f"exit code {what[4:] or 1}"))
         elif what == "stop":
@@ -46,6 +51,7 @@ def test_states(history, states):
         ("run exit run exit run exit run exit", [0, 0.1, 0.2, 0.4]),
         ("run ready@0 exit@59 run ready@60 exit@61", [0, 0.1]),
         ("run exit run exit run ready@0 exit@60 run exit", [0, 0.1, 0, 0.1]),
+        ("run exit run exit run again run exit run exit", [0, 0.1, 0, 0.1]),
         ("exit " * 12, [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30]),
         ("exit " * 1000, None),
     ],
@@ -62,15 +68,20 @@ def test_delays_grow_after_the_first_and_forget_after_health(history, delays):
         ("run exit", False),
         ("run exit run exit", True),
         ("exit exit", True),
-        ("run ready exit run exit", False),
-        ("run exit run ready exit run exit", False),
-        ("run ready exit run exit exit", True),
+        ("run ready exit run ready exit", True),
+        ("run ready settle exit run exit", False),
+        ("run exit run ready settle exit run exit", False),
+        ("run ready settle exit run exit exit", True),
+        ("run exit run again run exit", False),
+        ("run exit run again run exit run exit", True),
     ],
 )
-def test_a_start_has_failed_at_the_second_exit_before_ready(history, failed):
+def test_a_start_has_failed_at_the_second_exit_before_it_settles(history, failed):
     assert play(history)[0].failed is failed
 
 
 def test_the_last_end_stays_known():
     life, _, _ = play("start run exit3 start run ready")
     assert (life.restarts, life.exit_code, life.reason, life.pid) == (1, 3, "exit code 3", 42)
+    life, states, _ = play("start run ready settle again")
+    assert (life.restarts, life.reason, life.is_settled, states[-1]) == (1, "asked", False, "Recycling")

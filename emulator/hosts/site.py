@@ -1,27 +1,36 @@
 """Serves the site in the current folder, by its web.config; run by the role's own interpreter.
 
-    python -u site.py --address 127.0.0.1 --port 20001 --kit FOLDER --logs FOLDER
+    python -u site.py --listen http,127.0.0.1,20001 --listen http,127.0.0.1,20001,7 --kit FOLDER --logs FOLDER
 
+Each --listen names scheme, address and port of an endpoint of the instance. A number after them is an inherited socket
+that listens already, be it there or at a public port that leads there.
 The server comes from the kit, which stands behind the role's packages on the path. Standard library otherwise.
 """
 
 import argparse
-import functools
 import importlib
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_PLAIN = re.compile("[A-Za-z0-9_.~/-]+")
+_WRITTEN_AFTER = 0.1
+"""Seconds that a line of the request log waits for others."""
+_THREADS = 64
+"""Requests of one instance that are answered at a time."""
+_BACKLOG = 1024
 _FIELDS = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port c-ip cs(User-Agent) sc-status sc-bytes time-taken"
 
 
@@ -79,16 +88,20 @@ def resolve(handler: str | None) -> Application:
 
 
 class RequestLog:
-    """The W3C extended log of a folder: one file a day (UTC), one line a request."""
+    """The W3C extended log of a folder: one file a day (UTC), one line a request, written a moment later."""
 
-    def __init__(self, folder: Path, address: str, port: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._server = address, str(port)
+        self._lines: list[tuple[str, str]] = []
+        self._waiting = threading.Event()
         self._lock = threading.Lock()
+        self._second, self._day, self._now = 0, "", ""
         folder.mkdir(parents=True, exist_ok=True)
+        threading.Thread(target=self._go_on, name="request log", daemon=True).start()
 
-    def wrap(self, application: Application) -> Application:
-        """The application with every answer of it logged."""
+    def wrap(self, application: Application, address: str, port: int) -> Application:
+        """The application with every answer of it logged, as given at the instance's own address."""
+        server = f"{address} ", f" {port} "
 
         def logged(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             began = time.perf_counter()
@@ -96,36 +109,64 @@ class RequestLog:
 
             def start(line: str, headers: Any, *exc_info: Any) -> Any:
                 nonlocal status
-                status = line.partition(" ")[0]
+                status = line[:3]
                 return start_response(line, headers, *exc_info)
 
             try:
                 answer = application(environ, start)
             except BaseException:
-                self._write(environ, "500", 0, began)
+                self._add(server, environ, "500", 0, began)
                 raise
             if isinstance(answer, list):
-                self._write(environ, status, sum(map(len, answer)), began)
+                self._add(server, environ, status, sum(map(len, answer)), began)
                 return answer
-            return _Counted(answer, lambda size: self._write(environ, status, size, began))
+            return _Counted(answer, lambda size: self._add(server, environ, status, size, began))
 
         return logged
 
-    def _write(self, environ: dict[str, Any], status: str, size: int, began: float) -> None:
-        now = time.gmtime()
-        fields = (
-            *(time.strftime("%Y-%m-%d", now), time.strftime("%H:%M:%S", now), self._server[0]),
-            *(environ.get("REQUEST_METHOD", ""), quote(environ.get("PATH_INFO", ""), encoding="latin-1")),
-            *(environ.get("QUERY_STRING", ""), self._server[1], environ.get("REMOTE_ADDR", "")),
-            *(environ.get("HTTP_USER_AGENT", ""), status, str(size)),
-            str(round((time.perf_counter() - began) * 1000)),
-        )
-        line = " ".join(re.sub(r"[\s\x00-\x1f]+", "+", field) or "-" for field in fields)
-        path = self._folder / time.strftime("u_ex%y%m%d.log", now)
+    def flush(self) -> None:
+        """Write what is waiting."""
         with self._lock:
-            new = not path.exists()
-            with path.open("a", encoding="utf-8", errors="replace") as file:
-                file.write(f"#Software: rolepack\n#Version: 1.0\n#Fields: {_FIELDS}\n{line}\n" if new else f"{line}\n")
+            lines, self._lines = self._lines, []
+            for day in sorted({day for day, _ in lines}):
+                self._write(self._folder / f"u_ex{day}.log", "".join(line for one, line in lines if one == day))
+
+    def _add(self, server: tuple[str, str], environ: dict[str, Any], status: str, size: int, began: float) -> None:
+        moment = int(time.time())
+        if moment != self._second:
+            now = time.gmtime(moment)
+            self._day, self._now = time.strftime("%y%m%d", now), time.strftime("%Y-%m-%d %H:%M:%S ", now)
+            self._second = moment
+        get = environ.get
+        path, query = get("PATH_INFO", ""), _field(get("QUERY_STRING", ""))
+        if not _PLAIN.fullmatch(path):
+            path = quote(path, encoding="latin-1")
+        taken = round((time.perf_counter() - began) * 1000)
+        asked = f"{_field(get('REQUEST_METHOD', ''))} {path or '-'} {query}{server[1]}{get('REMOTE_ADDR') or '-'}"
+        line = f"{self._now}{server[0]}{asked} {_field(get('HTTP_USER_AGENT', ''))} {status} {size} {taken}\n"
+        self._lines.append((self._day, line))
+        if len(self._lines) == 1:
+            self._waiting.set()
+
+    def _go_on(self) -> None:
+        while self._waiting.wait():
+            self._waiting.clear()
+            time.sleep(_WRITTEN_AFTER)
+            self.flush()
+
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        with path.open("a", encoding="utf-8", errors="replace") as file:
+            if not file.tell():
+                file.write(f"#Software: rolepack\n#Version: 1.0\n#Fields: {_FIELDS}\n")
+            file.write(text)
+
+
+def _field(text: str) -> str:
+    """A text as a field of the log: without blanks, which part fields, and never empty."""
+    if not text.isprintable():
+        text = re.sub(r"[\x00-\x1f\x7f]+", "+", text)
+    return text.replace(" ", "+") or "-"
 
 
 class _Counted:
@@ -149,45 +190,109 @@ class _Counted:
             self._done(self._size)
 
 
-def load(options: argparse.Namespace) -> Application:
+@dataclass(frozen=True)
+class Listening:
+    """A listening socket, and the endpoint of the instance that it serves."""
+
+    scheme: str
+    address: str
+    port: int
+    socket: socket.socket
+
+
+def listen(text: str) -> Listening:
+    """The socket that a --listen means."""
+    scheme, address, port, *inherited = text.split(",")
+    if inherited:
+        return Listening(scheme, address, int(port), socket.socket(fileno=int(inherited[0])))
+    return Listening(scheme, address, int(port), socket.create_server((address, int(port)), backlog=_BACKLOG))
+
+
+def load(site: Path, kit: str) -> Application:
     """The site's application, ready to be served; where it fails, the process ends and says why."""
-    # granian's worker is deaf until it serves; without this a stop while the application loads would be lost.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    settings = app_settings(Path.cwd())
+    settings = app_settings(site)
     os.environ.update(settings)
     extend_path(settings)
-    sys.path.append(options.kit)
+    sys.path.append(kit)
     try:
-        application = resolve(os.environ.get("WSGI_HANDLER"))
+        return resolve(os.environ.get("WSGI_HANDLER"))
     except Exception:
         print("Error occurred while reading WSGI handler:", file=sys.stderr)
         traceback.print_exc()
         raise SystemExit(1) from None
-    return RequestLog(Path(options.logs), options.address, options.port).wrap(application)
+
+
+def serve_by_granian(
+    applications: Sequence[tuple[Application, Listening]], certificate: tuple[str, str] | None
+) -> None:
+    """Serve until SIGTERM, then finish the requests that have begun.
+
+    granian's own front starts a second process and listens at one address. Its workers can do without, in this one.
+    """
+    import asyncio
+
+    from granian._futures import _new_cbscheduler
+    from granian._granian import SocketHolder, WorkerSignal, WSGIWorker
+    from granian.wsgi import _callback_wrapper
+
+    loop = asyncio.new_event_loop()
+    stops, ends = [], []
+    for application, listening in applications:
+        stop, end = WorkerSignal(), threading.Event()
+        stop.add_cb(end.set)
+        tls = listening.scheme == "https" and certificate is not None
+        files = certificate if tls and certificate else (None, None)
+        number = listening.socket.fileno()
+        holder = SocketHolder(number) if sys.platform == "win32" else SocketHolder(number, False, _BACKLOG)
+        security = (tls, *files, None, "tls1.2", None, [], False)
+        threads = (1, 512, _THREADS, 30, _BACKLOG)
+        worker = WSGIWorker(1, (None, holder), None, *threads, "auto", None, None, None, *security, (None, None))
+        answer = _callback_wrapper(application, {}, None)
+        worker.serve_mtr(_new_cbscheduler(loop, answer, impl_asyncio=True), loop, stop)
+        stops.append(stop)
+        ends.append(end)
+    signal.signal(signal.SIGTERM, lambda *_: [stop.set() for stop in stops])
+    for end in ends:
+        end.wait()
+
+
+def serve_by_waitress(applications: Sequence[tuple[Application, Listening]]) -> None:
+    """Serve until SIGTERM; without TLS, which waitress does not speak."""
+    import waitress
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    ports: dict[int, tuple[Application, list[socket.socket]]] = {}
+    for application, listening in applications:
+        ports.setdefault(listening.port, (application, []))[1].append(listening.socket)
+    servers = [
+        waitress.create_server(application, sockets=sockets, threads=_THREADS)
+        for application, sockets in ports.values()
+    ]
+    for server in servers[1:]:
+        threading.Thread(target=server.run, daemon=True).start()
+    servers[0].run()
 
 
 def main() -> None:
     """Serve until told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing has begun that could be lost
     parser = argparse.ArgumentParser()
-    parser.add_argument("--address", required=True)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--listen", action="append", required=True)
+    parser.add_argument("--certificate", nargs=2)
     parser.add_argument("--kit", required=True)
     parser.add_argument("--logs", required=True)
     options = parser.parse_args()
-    sys.path.append(options.kit)
+    sockets = [listen(text) for text in options.listen]
+    application = load(Path.cwd(), options.kit)
+    log = RequestLog(Path(options.logs))
+    applications = [(log.wrap(application, one.address, one.port), one) for one in sockets]
     try:
-        from granian import Granian
-        from granian.constants import Interfaces
-        from granian.log import LogLevels
+        import granian  # noqa: F401
     except ImportError:
-        import waitress
-
-        waitress.serve(load(options), host=options.address, port=options.port)
-        return
-    server = Granian(
-        "site", options.address, options.port, interface=Interfaces.WSGI, workers=1, log_level=LogLevels.error
-    )
-    server.serve(target_loader=functools.partial(load, options), wrap_loader=False)
+        serve_by_waitress(applications)
+    else:
+        serve_by_granian(applications, options.certificate and tuple(options.certificate))
+    log.flush()
 
 
 if __name__ == "__main__":

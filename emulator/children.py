@@ -1,0 +1,89 @@
+"""The processes below the emulator: told at once when one ends, and what an ended instance left is found.
+
+On Linux the emulator is the subreaper of its descendants (prctl(2)): a process whose parent has ended becomes the
+emulator's own child. Elsewhere only the processes that were started here are known.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+MARK = "ROLEPACK_INSTANCE"
+"""The variable that holds a folder of this service and instance: no other process has its value."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+_ended: dict[int, Callable[[int], None]] = {}
+"""What is to be told of the end of a process, by process id."""
+
+
+def adopt() -> None:
+    """Become the parent of every descendant that loses its own."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def watch() -> None:
+    """Begin to notice ends; everything happens in the running loop. On Windows each process is waited for instead."""
+    adopt()
+    if os.name == "posix":
+        import asyncio  # which the guard must not load
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, _reap)
+
+
+def on_end(pid: int, tell: Callable[[int], None]) -> None:
+    """Have `tell` called with the exit code, negative for a signal, when the process that was just started ends."""
+    _ended[pid] = tell
+
+
+def kill_orphans(mark: str) -> None:
+    """Kill, with all their descendants, the processes of an instance that have lost their parent."""
+    for pid in _children(os.getpid()):
+        if pid not in _ended and _has(pid, mark):
+            for one in _below(pid):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(one, signal.SIGKILL)
+
+
+def _reap() -> None:
+    """Take the exit codes of all that have ended, orphans among them."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            tell = _ended.pop(pid, None)
+            if tell:
+                tell(os.waitstatus_to_exitcode(status))
+
+
+def _below(pid: int) -> Iterator[int]:
+    """A process and its descendants; those that are born meanwhile are orphans soon, and found the next time."""
+    yield pid
+    for child in _children(pid):
+        yield from _below(child)
+
+
+def _children(pid: int) -> list[int]:
+    if sys.platform != "linux":
+        return []
+    try:
+        return [
+            int(child)
+            for thread in Path(f"/proc/{pid}/task").iterdir()
+            for child in (thread / "children").read_text().split()
+        ]
+    except OSError:  # it has ended
+        return []
+
+
+def _has(pid: int, mark: str) -> bool:
+    try:
+        return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False

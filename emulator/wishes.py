@@ -1,0 +1,76 @@
+"""What can be wished of a running emulator: the protocol of the control channel.
+
+A wish is a JSON object with its name under `wish` and its fields. The answer is one JSON object a line: a `snapshot`;
+or `said` for each step of a change and at its end `faults`, empty if all went well; or what was asked for, or `faults`;
+or events without an end.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from cloudservice.plain import from_plain
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A snapshot."""
+
+    NAME: ClassVar = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A snapshot, and the end of everything."""
+
+    NAME: ClassVar = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Other numbers of instances by role, for this run."""
+
+    NAME: ClassVar = "scale"
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Recycle the instances of these roles, and these instances."""
+
+    NAME: ClassVar = "restart"
+    roles: tuple[str, ...]
+    instances: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A snapshot, then every event; `output` asks for what the instances print as well."""
+
+    NAME: ClassVar = "watch"
+    output: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The environment and the folder of an instance's program."""
+
+    NAME: ClassVar = "inside"
+    instance: str
+
+
+Wish = Status | Stop | Scale | Restart | Watch | Inside
+_KINDS: Mapping[str, type[Wish]] = {kind.NAME: kind for kind in (Status, Stop, Scale, Restart, Watch, Inside)}
+
+
+def to_message(wish: Wish) -> Message:
+    """The wish as it travels."""
+    return {"wish": wish.NAME, **asdict(wish)}
+
+
+def from_message(message: Message) -> Wish:
+    """The wish that travelled; ValueError, TypeError or KeyError if it is none."""
+    fields = dict(message)
+    return from_plain(_KINDS[fields.pop("wish")], fields)
