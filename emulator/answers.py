@@ -8,11 +8,19 @@ from cloudservice.plain import to_plain
 from emulator.fabric import Fabric, Tell
 from emulator.feed import Feed
 from emulator.status import snapshot
-from emulator.wishes import Inside, Message, Restart, Scale, Status, Stop, Watch, Wish
+from emulator.wishes import Inside, Message, Restart, Scale, Status, Stop, Watch, from_message
 
 
-async def answer(wish: Wish, fabric: Fabric, feed: Feed) -> AsyncGenerator[Message, None]:
+async def answer(asked: Message, fabric: Fabric, feed: Feed) -> AsyncGenerator[Message, None]:
     """Do what is wished, and say how it goes."""
+    try:
+        wish = from_message(asked)
+    except (KeyError, TypeError, ValueError):
+        fault = Fault(
+            "control channel", "this emulator does not know that wish", "Use one version of rolepack for both"
+        )
+        yield {"faults": [to_plain(fault)]}
+        return
     match wish:
         case Status():
             yield {"snapshot": snapshot(fabric)}

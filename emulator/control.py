@@ -73,14 +73,22 @@ class Listener:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            wish = await self._understood(reader)
+            if wish is None:
+                return
+            async with contextlib.aclosing(self._answer(wish)) as answers:
+                async for message in answers:
+                    writer.write(json.dumps(message).encode() + b"\n")
+                    await writer.drain()
+
+    async def _understood(self, reader: asyncio.StreamReader) -> Message | None:
+        """The wish that comes with the token; None if anything else comes."""
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
             wish = json.loads(await reader.readline())
             if secrets.compare_digest(wish.pop("token"), self._token):
-                async with contextlib.aclosing(self._answer(wish)) as answers:
-                    async for message in answers:
-                        writer.write(json.dumps(message).encode() + b"\n")
-                        await writer.drain()
-        writer.close()
+                return dict(wish)
+        return None
 
 
 def ask(state: Path, wish: Message, patience: float | None = TIMEOUT) -> Iterator[Message]:

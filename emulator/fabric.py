@@ -279,9 +279,9 @@ class Fabric:
     def _ready(self, role: str, endpoint: str) -> Sequence[tuple[str, Address]]:
         """The instances that may get connections for an endpoint, and where."""
         return [
-            (member.name, self.deployed.endpoints[member.name][endpoint])
+            (member.name, member.launch.addresses[endpoint])
             for member in self._members.values()
-            if member.instance.role == role and member.life.state == "Ready"
+            if member.instance.role == role and member.life.state == "Ready" and member.launch
         ]
 
 

@@ -43,7 +43,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """An instance, its startup tasks, its program, its ROLE_ENVIRONMENT document and where its site answers.
+    """An instance: its startup tasks, its program, its ROLE_ENVIRONMENT document, and where site and endpoints are.
 
     Every process of the instance inherits `mark` in the variable children.MARK.
     """
@@ -54,6 +54,7 @@ class Launch:
     document: Mapping[str, Any]
     document_path: Path
     site: Address | None
+    addresses: Mapping[str, Address]
     mark: str
 
 
@@ -84,8 +85,8 @@ def plan(run: Run, deployment: Deployment, instance: Instance, sockets: Sequence
     mark = {children.MARK: str(role_root(run, instance))}
     runtime = {**_resolved(role.environment, document), **mark}
     if role.kind == "web":
-        addresses = {name: deployment.endpoints[instance.name][name] for name in served(role)}
-        program = shell.site(addresses, sockets, {**environ, **runtime})
+        answered = {name: deployment.endpoints[instance.name][name] for name in served(role)}
+        program = shell.site(answered, sockets, {**environ, **runtime})
     else:
         program = shell.entry_point({**environ, **runtime})
     steps = tuple(
@@ -93,7 +94,8 @@ def plan(run: Run, deployment: Deployment, instance: Instance, sockets: Sequence
         for task in role.tasks
     )
     path = Path(environ["ROLE_ENVIRONMENT"])
-    return Launch(instance, steps, program, document, path, site, mark[children.MARK])
+    addresses = deployment.endpoints[instance.name]
+    return Launch(instance, steps, program, document, path, site, addresses, mark[children.MARK])
 
 
 def served(role: Role) -> list[str]:

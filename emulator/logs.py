@@ -22,6 +22,8 @@ _PAUSE = 0.1
 """Seconds between two looks at logs that are followed."""
 _REQUEST = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ")
 """How a line of a W3C extended log begins."""
+_HEADERS = (b"#Software: ", b"#Version: ", b"#Fields: ")
+"""What stands above them, and is no event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,8 @@ class _Log:
                 return
             moment = part.moment(offset, content)
             offset += len(content)
+            if content.startswith(_HEADERS):
+                continue
             yield Line(moment, self._instance, self._path.name, content.decode("utf-8", "replace").rstrip("\r\n"))
 
 

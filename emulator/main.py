@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import instances
-from emulator import answers, deployment, wishes
+from emulator import answers, deployment
 from emulator.console import Console, refuse
 from emulator.control import Listener, Message
 from emulator.fabric import Fabric
@@ -50,7 +50,7 @@ async def _serve(told: Run, console: Console) -> tuple[Fault, ...]:
     fabric = Fabric(told, console, feed)
 
     def answer(message: Message) -> AsyncGenerator[Message, None]:
-        return answers.answer(wishes.from_message(message), fabric, feed)
+        return answers.answer(message, fabric, feed)
 
     listener = Listener(told.state, answer)
     _on_signals(fabric)

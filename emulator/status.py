@@ -42,5 +42,5 @@ def _instance(fabric: Fabric, member: Member) -> dict[str, Any]:
             {"command_line": task.command_line, "state": task.state, "exit_code": task.exit_code}
             for task in member.tasks
         ],
-        "endpoints": to_plain(fabric.deployed.endpoints.get(member.name, {})),
+        "endpoints": to_plain(member.launch.addresses if member.launch else {}),
     }

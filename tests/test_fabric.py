@@ -1,0 +1,232 @@
+"""Changes of a running service: what is asked for changes, one update domain at a time, and nothing else."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import get, is_alive, until
+
+from emulator import control
+from emulator.run import state_folder
+from emulator.wishes import Watch, to_message
+
+
+def one(status: dict, name: str) -> dict:
+    return next(instance for instance in status["instances"] if instance["name"] == name)
+
+
+def names(status: dict) -> list[str]:
+    return [instance["name"] for instance in status["instances"]]
+
+
+@pytest.fixture
+def pair(service, rolepack):
+    place = service("pair")
+    rolepack.ok("emulate", "--detach", cwd=place)
+    return place
+
+
+@contextlib.contextmanager
+def clients(url: str) -> Iterator[list[str]]:
+    """Ask without a pause while the block runs; gives what failed."""
+    failed, done = [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            try:
+                assert json.loads(get(url))["colour"] == "green"
+            except OSError as error:
+                failed.append(f"{time.time()}: {error!r}")
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failed
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def states(place: Path) -> tuple[list[dict], threading.Thread]:
+    """The events of a running emulator, gathered in the background from now on."""
+    found: list[dict] = []
+    answers = control.ask(state_folder(place), to_message(Watch(output=False)), patience=None)
+    next(answers)
+    thread = threading.Thread(target=lambda: found.extend(answers), daemon=True)
+    thread.start()
+    return found, thread
+
+
+def test_scaling_touches_nothing_else_and_loses_no_request(pair, rolepack):
+    before = rolepack.status(pair)
+    with clients(before["endpoints"]["web/Endpoint1"]) as failed:
+        told = rolepack.ok("scale", "--role", "web=4", "--role", "jobs=2", cwd=pair).splitlines()
+        more = rolepack.status(pair)
+        assert rolepack.ok("scale", "--role", "web=1", cwd=pair).splitlines()[-1].startswith("web has 1 instance now")
+        less = rolepack.status(pair)
+    assert failed == []
+    assert sorted(told[:-1]) == ["jobs_IN_1 is Ready", "web_IN_2 is Ready", "web_IN_3 is Ready"]
+    assert told[-1].startswith("web has 4 instances, jobs has 2 instances now, until ")
+    assert names(more) == ["web_IN_0", "web_IN_1", "web_IN_2", "web_IN_3", "jobs_IN_0", "jobs_IN_1"]
+    assert {instance["state"] for instance in more["instances"]} == {"Ready"}
+    for name in names(before):
+        assert one(more, name) == one(before, name)
+    assert names(less) == ["web_IN_0", "jobs_IN_0", "jobs_IN_1"]
+    assert one(less, "web_IN_0") == one(before, "web_IN_0")
+    assert not any(is_alive(one(more, name)["pid"]) for name in ("web_IN_1", "web_IN_2", "web_IN_3"))
+
+
+def test_every_role_environment_knows_the_new_instances(pair, rolepack):
+    folder = pair / ".rolepack/emulator/roles"
+    seen = json.loads((folder / "web_IN_0/role-environment.json").read_text())
+    assert len(seen["roles"]["jobs"]["instances"]) == 1
+    rolepack.ok("scale", "--role", "jobs=3", cwd=pair)
+    for name in ("web_IN_0", "jobs_IN_0", "jobs_IN_2"):
+        seen = json.loads((folder / name / "role-environment.json").read_text())
+        assert [jobs["id"] for jobs in seen["roles"]["jobs"]["instances"]] == ["jobs_IN_0", "jobs_IN_1", "jobs_IN_2"]
+        assert seen["current"]["id"] == name
+
+
+def test_a_role_restarts_by_update_domain_without_a_failed_request(pair, rolepack):
+    before = rolepack.status(pair)
+    events, _ = states(pair)
+    with clients(before["endpoints"]["web/Endpoint1"]) as failed:
+        told = rolepack.ok("restart", "--role", "web", cwd=pair).splitlines()
+    assert failed == []
+    assert told == ["web_IN_0 is Ready", "web_IN_1 is Ready", "Restarted web."]
+    after = rolepack.status(pair)
+    for name in ("web_IN_0", "web_IN_1"):
+        assert one(after, name)["restarts"] == 1
+        assert one(after, name)["reason"] == "it was asked to restart"
+        assert one(after, name)["pid"] != one(before, name)["pid"]
+    assert one(after, "jobs_IN_0") == one(before, "jobs_IN_0")
+    order = [(event["instance"], event["state"]) for event in events if event["event"] == "state"]
+    assert order.index(("web_IN_0", "Ready")) < order.index(("web_IN_1", "Stopping"))
+
+
+def test_one_instance_restarts(pair, rolepack):
+    before = rolepack.status(pair)
+    assert rolepack.ok("restart", "--instance", "jobs_IN_0", cwd=pair).endswith("Restarted jobs_IN_0.\n")
+    after = rolepack.status(pair)
+    assert one(after, "jobs_IN_0")["pid"] != one(before, "jobs_IN_0")["pid"]
+    assert [one(after, name) for name in ("web_IN_0", "web_IN_1")] == before["instances"][:2]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scale"], "scale: no role is named. Add --role NAME=N.\n"),
+        (["scale", "--role", "web"], "--role: 'web' names no number of instances. Write NAME=N, as in frontend=3.\n"),
+        (["scale", "--role", "web=0"], "--role: 'web=0' asks for 0 instances. Ask for 1 or more.\n"),
+        (["scale", "--role", "mail=1"], "--role: no role 'mail' runs here. Choose from web, jobs.\n"),
+        (["restart"], "restart: nothing is named. Add --instance NAME or --role NAME.\n"),
+        (["restart", "--role", "mail"], "--role: no role 'mail' runs here. Choose from web, jobs.\n"),
+        (
+            ["restart", "--instance", "x"],
+            "--instance: there is no instance 'x'. Choose from web_IN_0, web_IN_1, jobs_IN_0.\n",
+        ),
+        (["exec", "--instance", "web_IN_0"], "exec: no command is named. Write it behind two dashes"),
+        (["exec", "--instance", "x", "--", "true"], "--instance: there is no instance 'x'. Choose from "),
+        (
+            ["exec", "--instance", "web_IN_0", "--", "no-such-program"],
+            "web_IN_0: there is no program 'no-such-program'",
+        ),
+    ],
+)
+def test_a_wish_that_makes_no_sense_is_refused(words, message, pair, rolepack):
+    before = rolepack.status(pair)
+    assert rolepack.refused(*words, cwd=pair).startswith(message)
+    assert rolepack.status(pair) == before
+
+
+def test_an_instance_that_does_not_come_up_is_told_and_stays_to_be_seen(pair, rolepack):
+    worker = pair / "roles/jobs/worker.py"
+    worker.write_text("raise SystemExit('no more')\n")
+    message = rolepack.refused("scale", "--role", "jobs=2", cwd=pair)
+    assert message == "jobs_IN_1: it does not come up: exit code 1. See `invoke logs`, and mend that.\n"
+    status = rolepack.status(pair)
+    assert one(status, "jobs_IN_0")["state"] == "Ready"
+    assert one(status, "jobs_IN_1")["reason"] == "exit code 1\nno more"
+    rolepack.ok("scale", "--role", "jobs=1", cwd=pair)
+    assert names(rolepack.status(pair)) == ["web_IN_0", "web_IN_1", "jobs_IN_0"]
+
+
+def test_connections_that_a_dying_site_has_not_accepted_are_served_by_another(pair, rolepack):
+    """The site of one instance is stopped, so that the kernel queues for it, and then killed."""
+    status = rolepack.status(pair)
+    frozen = one(status, "web_IN_0")["pid"]
+    os.kill(frozen, signal.SIGSTOP)
+    answers, threads = [], []
+    for _ in range(20):
+        thread = threading.Thread(target=lambda: answers.append(get(status["endpoints"]["web/Endpoint1"])))
+        thread.start()
+        threads.append(thread)
+    until(lambda: len(answers) >= 3)  # those of the other instance
+    os.kill(frozen, signal.SIGKILL)
+    for thread in threads:
+        thread.join(30)
+    assert len(answers) == 20
+
+
+def test_a_command_runs_as_an_instance(pair, rolepack):
+    code = "import os, sys; print(os.environ['RoleInstanceID'], os.getcwd(), sys.prefix != sys.base_prefix)"
+    told = rolepack.ok("exec", "--instance", "jobs_IN_0", "--", "python", "-c", code, cwd=pair)
+    assert told == f"jobs_IN_0 {pair / 'roles/jobs'} True\n"
+    done = rolepack("exec", "--instance", "jobs_IN_0", "--", "python", "-c", "raise SystemExit(7)", cwd=pair)
+    assert done.returncode == 7
+
+
+def test_a_shell_is_that_of_an_instance(pair, rolepack):
+    argv = rolepack.argv("shell", "--instance", "web_IN_1")
+    environ = {**os.environ, "SHELL": "/bin/sh"}
+    done = subprocess.run(
+        argv, cwd=pair, env=environ, input="echo $RoleInstanceID; pwd\n", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1:] == ["web_IN_1", str(pair / "roles/web")]
+
+
+def test_logs_are_chosen_by_role_time_and_text_in_the_order_of_time(pair, rolepack):
+    everything = rolepack.ok("logs", cwd=pair)
+    assert "jobs_IN_0 | an error line\n" in everything
+    assert "web_IN_1 | the site is made\n" in everything
+    assert {line.partition(" ")[0] for line in rolepack.ok("logs", "--role", "web", cwd=pair).splitlines()} == {
+        "web_IN_0",
+        "web_IN_1",
+    }
+    assert rolepack.ok("logs", "--grep", "^an err", cwd=pair) == "jobs_IN_0 | an error line\n"
+    assert rolepack.ok("logs", "--grep", "^an err", "--since", "1h", cwd=pair) == "jobs_IN_0 | an error line\n"
+    rows = [json.loads(line) for line in rolepack.ok("logs", "--json", cwd=pair).splitlines()]
+    assert [row["moment"] for row in rows] == sorted(row["moment"] for row in rows)
+    assert all(time.time() - 300 < row["moment"] < time.time() for row in rows)
+    assert {row["log"] for row in rows} >= {"LaunchWorker.ps1.log", "Site.log"}
+    then = max(row["moment"] for row in rows)
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(then + 2))
+    assert rolepack.ok("logs", "--since", moment, cwd=pair) == ""
+    refused = rolepack.refused("logs", "--since", "soon", "--role", "web", cwd=pair)
+    assert refused == "--since: 'soon' is no time. Write 90s, 10m, 2h or 3d, or a date and time as 2026-11-22T10:30.\n"
+    assert rolepack.refused("logs", "--grep", "(", cwd=pair).startswith("--grep: '(' is no regular expression: ")
+    assert rolepack.refused("logs", "--role", "x", cwd=pair) == "--role: there is no role 'x'. Choose from jobs, web.\n"
+
+
+def test_logs_of_earlier_runs_are_there_and_following_goes_on_with_the_next(service, rolepack):
+    place = service("pair")
+    for _ in range(2):
+        rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
+        rolepack.ok("stop", cwd=place)
+    assert rolepack.ok("logs", "--grep", "error line", cwd=place).count("\n") == 1
+    assert rolepack.ok("logs", "--grep", "error line", "--since", "1h", cwd=place).count("\n") == 2
+    argv = rolepack.argv("logs", "--follow", "--grep", "error line")
+    with subprocess.Popen(argv, cwd=place, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout.readline() == "jobs_IN_0 | an error line\n"
+        rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
+        assert follower.stdout.readline() == "jobs_IN_0 | an error line\n"
+        follower.send_signal(signal.SIGINT)
