@@ -65,7 +65,8 @@ def main() -> None:
         service = folder.load(place, "Local")
         runtimes = {"web": Runtime(python, kit)}
         sites = {"web": folder.site_folders(place, service.role("web"), service.sources["web"])}
-        told = Run(place, service, ("web",), {"web": role}, sites, runtimes, detached=False)
+        path = folder.configuration_file(place, "Local")
+        told = Run(place, service, ("web",), {"web": role}, sites, runtimes, False, place, path)
         bare = [str(python), "-m", "granian", "--interface", "wsgi", "--port", "18081", "--no-log", "app:app"]
         environ = f"PYTHONPATH={kit}"
         (role / "Procfile").write_text(f"web: {environ} {' '.join(bare)}\n")

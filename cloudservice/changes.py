@@ -1,7 +1,7 @@
 """Changes of a service's files: roles, counts and settings. Every other byte of a file stays."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -123,6 +123,12 @@ def without_role(name: str) -> Change:
         return content
 
     return change
+
+
+def only_roles(path: Path, content: bytes, roles: Collection[str]) -> bytes:
+    """A configuration without the entries of other roles."""
+    named = configuration.parse(path, content).roles
+    return apply(path, content, *(without_role(name) for name in named if name not in roles))
 
 
 def without_probe(name: str) -> Change:

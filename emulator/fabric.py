@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from cloudservice.errors import Fault
 from cloudservice.files import shown, write_whole
 from cloudservice.instances import Address, Deployment, Instance, role_environment
-from emulator import children, deployment
+from cloudservice.service import RoleConfiguration
+from emulator import children, deployment, watch
 from emulator.console import Console, report
 from emulator.feed import Feed
 from emulator.launch import Launch, plan
@@ -38,6 +39,8 @@ class Fabric:
         self.started = datetime.now(UTC)
         self.faults: tuple[Fault, ...] = ()
         self.public = PublicSide(self._say)
+        self._written: Mapping[str, RoleConfiguration] = run.service.configured
+        """What the configuration file says, whatever was scaled since."""
         self._console = console
         self._feed = feed
         self._members: dict[str, Member] = {}
@@ -74,11 +77,13 @@ class Fabric:
             self._console.say(f"{endpoint.name} is at {endpoint.url}")
         for instance in self.deployed.instances:
             self._add(instance)
-        reminder = asyncio.create_task(self._remind())
         try:
-            await self._stopping.wait()
+            async with asyncio.TaskGroup() as aside:
+                tasks = [aside.create_task(self._remind()), aside.create_task(self._follow_configuration())]
+                await self._stopping.wait()
+                for task in tasks:
+                    task.cancel()
         finally:
-            reminder.cancel()
             await self._end_all()
             await self.public.close()
 
@@ -120,6 +125,32 @@ class Fabric:
                 return tuple(faults)
             chosen = {one.name for one in self.members if one.instance.role in roles or one.name in names}
             return await self._walk(self.run, dict.fromkeys(chosen, "it was asked to restart"), tell)
+
+    async def configure(self, configured: Mapping[str, RoleConfiguration], tell: Tell) -> tuple[Fault, ...]:
+        """Apply a changed configuration: instance counts and settings, one update domain at a time.
+
+        A role that was scaled keeps its number until the file gives another one.
+        """
+        async with self._changing:
+            before, self._written = self._written, configured
+            service = self.run.service
+            new = {}
+            for name, of in service.configured.items():
+                to = configured.get(name, of)
+                is_same = name in before and to.instances == before[name].instances
+                new[name] = to._replace(instances=of.instances) if is_same else to
+            stale = {
+                member.name: "its settings have changed"
+                for member in self.members
+                if self._has_to_recycle(member, new[member.instance.role])
+            }
+            return await self._walk(replace(self.run, service=service._replace(configured=new)), stale, tell)
+
+    def _has_to_recycle(self, member: Member, wanted: RoleConfiguration) -> bool:
+        has = member.run.service.configured[member.instance.role]
+        if has.thumbprints != wanted.thumbprints:
+            return True  # as in the cloud: other certificates always take an instance offline
+        return self.run.recycles_on_change and has.settings != wanted.settings
 
     def prepare(self, member: Member) -> Launch:
         """Make an instance's folders and files ready for a start."""
@@ -261,6 +292,14 @@ class Fabric:
             for member in self._members.values():
                 member.kill()
         await ended
+
+    async def _follow_configuration(self) -> None:
+        async def apply(configured: Mapping[str, RoleConfiguration]) -> None:
+            self._say(f"{shown(self.run.configuration)} has changed")
+            for fault in await self.configure(configured, self._say):
+                self._say(str(fault))
+
+        await watch.configuration(self.run.place, self.run.configuration, apply, self._say)
 
     async def _remind(self) -> None:
         """Say from time to time what a start still waits for."""

@@ -202,6 +202,18 @@ class Process:
         return True
 
 
+async def output_of(argv: Sequence[str]) -> bytes:
+    """Run a program of ours to its end; what it printed."""
+    popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    ended = asyncio.get_running_loop().create_future()
+    if os.name == "posix":
+        children.on_end(popen.pid, ended.set_result)
+    with cast(IO[bytes], popen.stdout) as output:
+        content = await asyncio.to_thread(output.read)
+    popen.returncode = await ended if os.name == "posix" else await asyncio.to_thread(popen.wait)
+    return content
+
+
 def _popen(command: Command) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command.argv,

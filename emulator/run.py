@@ -10,6 +10,8 @@ from cloudservice.files import write_whole
 from cloudservice.plain import from_plain, to_plain
 from cloudservice.service import Service
 
+GRACE = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -23,7 +25,9 @@ class Runtime:
 class Run:
     """A service in its folder, the roles of it to run, and the folders and runtimes of these roles.
 
-    `sites` has the folder of each site, by role and site.
+    `sites` has the folder of each site, by role and site. The definition lies in `place`, and edits of the file
+    `configuration` are applied; roles whose settings change recycle, or else only see it in their role environment.
+    `grace` are the seconds between the request to end and the kill.
     """
 
     folder: Path
@@ -33,8 +37,10 @@ class Run:
     sites: Mapping[str, Mapping[str, Path]]
     runtimes: Mapping[str, Runtime]
     detached: bool
-    grace: float = 30.0
-    """Seconds between the request to end and the kill."""
+    place: Path
+    configuration: Path
+    grace: float = GRACE
+    recycles_on_change: bool = True
 
     @property
     def state(self) -> Path:

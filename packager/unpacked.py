@@ -5,7 +5,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from cloudservice import changes, folder, location, lock, unpackaged
-from cloudservice import configuration as cscfg
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import sha256_of, shown, whole_folder, write_whole
 from packager import bundle, locks, opened, requirements, target
@@ -34,17 +33,9 @@ def unpack(path: Path, place: Path, configuration: Path, report: Report) -> Path
                 write_whole(made / location.DEFINITION, _definition(found, made))
         for old in folder.configurations(root).values():
             old.unlink()
-        write_whole(root / configuration.name, _configuration(found, configuration))
+        stripped = changes.only_roles(configuration, configuration.read_bytes(), found.manifest.roles)
+        write_whole(root / configuration.name, stripped)
     return root
-
-
-def _configuration(found: Opened, path: Path) -> bytes:
-    """The configuration without the roles that the bundle has not."""
-    content = path.read_bytes()
-    named = cscfg.parse(path, content).roles
-    return changes.apply(
-        path, content, *(changes.without_role(name) for name in named if name not in found.manifest.roles)
-    )
 
 
 def need(role: Path) -> tuple[Need, dict[str, str]] | None:

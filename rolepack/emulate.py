@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         "package": "Run this bundle, with the wheels in it that run here, and not the sources.",
         "role": "Run only this role; repeatable.",
         "offline": "Use no network: the store has to have what is not installed yet.",
+        "grace": "Seconds that an instance may take to end before it is killed. Default: 30.",
         "detach": "Return when every instance is Ready, or fail with the reason.",
     },
 )
@@ -35,6 +36,7 @@ def emulate(
     service: str | None = None,
     configuration: str | None = None,
     package: str | None = None,
+    grace: float = 30.0,
     detach: bool = False,
     offline: bool = False,
 ) -> None:
@@ -42,12 +44,15 @@ def emulate(
 
     Example: invoke emulate --role frontend --detach
     """
+    from cloudservice.errors import Fault, ServiceError
     from cloudservice.files import shown
     from emulator import client
 
+    if grace < 0:
+        raise ServiceError(Fault("--grace", f"{grace:g} is less than no time", "Write 0 or more seconds"))
     meant = _of_package(Path(package), service, configuration) if package else _of_sources(service, configuration)
     client.must_not_run(meant.root)
-    told = _startable(_run(meant, _chosen(meant.loaded, role), detach, offline), role)
+    told = _startable(_run(meant, _chosen(meant.loaded, role), _Started(detach, offline, grace)), role)
     if not detach:
         what = f"service '{meant.loaded.name}' from {shown(Path(package) if package else meant.root)}"
         say(f"Emulating {what}, configuration {meant.loaded.configuration}. Ctrl-C stops it.")
@@ -106,11 +111,12 @@ def _startable(told: "Run", wanted: Sequence[str]) -> "Run":
 
 @dataclass(frozen=True, slots=True)
 class _Meant:
-    """What is to run: a service, the folder that its definition lies in, and the one where the run keeps its state."""
+    """What is to run: a service, where its definition and its configuration are, and where the run keeps its state."""
 
     root: Path
     place: Path
     loaded: "Service"
+    configuration: Path
     is_packaged: bool
 
     @property
@@ -124,7 +130,8 @@ def _of_sources(service: str | None, configuration: str | None) -> _Meant:
     from cloudservice import folder
 
     root = service_folder(service)
-    return _Meant(root, root, folder.load(root, configuration or folder.usual_configuration(root, "Local")), False)
+    name = configuration or folder.usual_configuration(root, "Local")
+    return _Meant(root, root, folder.load(root, name), folder.configuration_file(root, name), False)
 
 
 def _of_package(file: Path, service: str | None, configuration: str | None) -> _Meant:
@@ -150,13 +157,22 @@ def _of_package(file: Path, service: str | None, configuration: str | None) -> _
     there = {**(folder.configurations(root) if root else {}), **folder.configurations(beside)}
     name = configuration or folder.usual_of(there, "Local")
     found = next((path for one, path in there.items() if one.lower() == name.lower()), None)
+    path = found or folder.configuration_file(beside, name)
     with progress.shown() as report:
-        packages = (root or beside) / ".rolepack" / "packages"
-        place = unpacked.unpack(file, packages, found or folder.configuration_file(beside, name), report)
-    return _Meant(root or place, place, folder.load(place, name), True)
+        place = unpacked.unpack(file, (root or beside) / ".rolepack" / "packages", path, report)
+    return _Meant(root or place, place, folder.load(place, name), path, True)
 
 
-def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> "Run":
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """How the user wants the run."""
+
+    detach: bool
+    offline: bool
+    grace: float
+
+
+def _run(meant: _Meant, roles: tuple[str, ...], started: _Started) -> "Run":
     """Prepare the environments of the roles and put together what the emulator needs."""
     from cloudservice import folder
     from cloudservice.errors import Fault, ServiceError
@@ -175,9 +191,9 @@ def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> 
             place = root / ".rolepack" / "environments" / name
             try:
                 need, there = _need(meant, name, chosen)
-                made = environment.prepare(place, need, report, offline, there)
+                made = environment.prepare(place, need, report, started.offline, there)
                 web = loaded.role(name).kind == "web"
-                kit = environment.runtime_kit(made.python, report, offline) if web else None
+                kit = environment.runtime_kit(made.python, report, started.offline) if web else None
                 runtimes[name] = Runtime(made.python, kit)
                 deviations += [f"{name}: {line}" for line in made.deviations]
             except ServiceError as error:
@@ -197,7 +213,11 @@ def _run(meant: _Meant, roles: tuple[str, ...], detach: bool, offline: bool) -> 
         sources={name: loaded.sources[name].folder for name in able},
         sites={name: folder.site_folders(meant.place, loaded.role(name), loaded.sources[name]) for name in able},
         runtimes=runtimes,
-        detached=detach,
+        detached=started.detach,
+        place=meant.place,
+        configuration=meant.configuration.absolute(),
+        grace=started.grace,
+        recycles_on_change=chosen.recycles_on_change,
     )
 
 

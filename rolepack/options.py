@@ -26,10 +26,12 @@ class Options:
 
     `templates` is a folder whose files take the place of templates of rolepack. `requirements` names the file that says
     what a role needs, relative to the role's folder, by the role's name; under the empty name, that of all others.
+    Roles whose settings change while they are emulated recycle, or only see it in their role environment.
     """
 
     templates: Path | None = None
     requirements: Mapping[str, str] = field(default_factory=dict)
+    recycles_on_change: bool = True
 
     def requirements_of(self, role: "Role", source: "Source") -> str | None:
         """The file that says what a role needs, if it is another than the usual ones; the one of all is for Python."""
@@ -53,7 +55,15 @@ def load(root: Path) -> Options:
         return Options()
     if not isinstance(found, dict):
         raise ServiceError(Fault(shown(path), "it has no keys", "Write options as `name: value`"))
-    return Options(_templates(root, found), _requirements(root, found))
+    return Options(_templates(root, found), _requirements(root, found), _recycles_on_change(root, found))
+
+
+def _recycles_on_change(root: Path, found: dict[str, Any]) -> bool:
+    written = found.get("on_change", "recycle")
+    if written not in {"recycle", "keep"}:
+        remedy = "Write `recycle`, or `keep` if the program reads ROLE_ENVIRONMENT again"
+        raise ServiceError(Fault(shown(root / FILE), f"on_change is '{written}'", remedy))
+    return bool(written == "recycle")
 
 
 def templates(root: Path) -> "Templates":

@@ -230,3 +230,94 @@ def test_logs_of_earlier_runs_are_there_and_following_goes_on_with_the_next(serv
         rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
         assert follower.stdout.readline() == "jobs_IN_0 | an error line\n"
         follower.send_signal(signal.SIGINT)
+
+
+def edit(place: Path, old: str, new: str) -> None:
+    path = place / "ServiceConfiguration.Local.cscfg"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def said(place: Path) -> str:
+    return (place / ".rolepack/emulator/console.log").read_text(encoding="utf-8")
+
+
+def settings_of(place: Path, instance: str) -> dict:
+    document = place / ".rolepack/emulator/roles" / instance / "role-environment.json"
+    return json.loads(document.read_text(encoding="utf-8"))["current"]["settings"]
+
+
+def test_a_changed_setting_arrives_and_recycles_its_role_alone(pair, rolepack):
+    before = rolepack.status(pair)
+    rolepack.ok("set", "jobs", "--setting", "Title=Neu", cwd=pair)
+    until(lambda: one(rolepack.status(pair), "jobs_IN_0")["restarts"] == 1)
+    until(lambda: one(rolepack.status(pair), "jobs_IN_0")["state"] == "Ready")
+    after = rolepack.status(pair)
+    assert settings_of(pair, "jobs_IN_0") == {"Title": "Neu"}
+    log = Path(one(after, "jobs_IN_0")["log_folder"]) / "LaunchWorker.ps1.log"
+    until(lambda: '"X_TITLE": "Neu"' in log.read_text())
+    assert one(after, "jobs_IN_0")["reason"] == "its settings have changed"
+    for name in ("web_IN_0", "web_IN_1"):
+        assert one(after, name) == one(before, name)
+
+
+def test_with_keep_a_changed_setting_arrives_without_a_recycle(service, rolepack):
+    place = service("pair")
+    (place / "invoke.yaml").write_text("on_change: keep\n")
+    rolepack.ok("emulate", "--detach", cwd=place)
+    before = rolepack.status(place)
+    edit(place, "Größe", "Länge")
+    until(lambda: settings_of(place, "jobs_IN_0") == {"Title": "Länge"})
+    assert rolepack.status(place) == before
+    (place / "invoke.yaml").write_text("on_change: later\n")
+    assert "on_change is 'later'. Write `recycle`, or `keep`" in rolepack.refused("emulate", cwd=service_copy(place))
+
+
+def service_copy(place: Path) -> Path:
+    """The same service, where no emulator runs."""
+    other = place.parent / "other"
+    other.mkdir()
+    for path in place.iterdir():
+        if path.name != ".rolepack":
+            (other / path.name).symlink_to(path)
+    return other
+
+
+def test_a_changed_count_adds_and_removes_instances(pair, rolepack):
+    before = rolepack.status(pair)
+    rolepack.ok("scale", "--role", "jobs=2", cwd=pair)
+    rolepack.ok("set", "web", "--instances", "3", cwd=pair)
+    until(lambda: names(rolepack.status(pair)) == ["web_IN_0", "web_IN_1", "web_IN_2", "jobs_IN_0", "jobs_IN_1"])
+    rolepack.ok("set", "jobs", "--instances", "3", cwd=pair)
+    until(lambda: "jobs_IN_2" in names(rolepack.status(pair)))
+    rolepack.ok("set", "web", "--instances", "1", cwd=pair)
+    until(lambda: names(rolepack.status(pair)) == ["web_IN_0", "jobs_IN_0", "jobs_IN_1", "jobs_IN_2"])
+    assert one(rolepack.status(pair), "web_IN_0") == one(before, "web_IN_0")
+
+
+def test_a_faulty_edit_is_refused_and_a_good_one_after_it_applied(pair, rolepack):
+    before = rolepack.status(pair)
+    edit(pair, "Größe", "Länge")
+    edit(pair, "</ServiceConfiguration>", "")
+    until(lambda: "is not applied; what it said before stays" in said(pair))
+    assert "ServiceConfiguration.Local.cscfg:" in said(pair)
+    assert rolepack.status(pair) == before
+    assert settings_of(pair, "jobs_IN_0") == {"Title": "Größe"}
+    path = pair / "ServiceConfiguration.Local.cscfg"
+    path.write_text(path.read_text(encoding="utf-8") + "</ServiceConfiguration>", encoding="utf-8")
+    until(lambda: settings_of(pair, "jobs_IN_0") == {"Title": "Länge"})
+
+
+def test_an_instance_that_ignores_the_request_is_killed_after_its_grace(service, rolepack):
+    place = service("ignores-term")
+    assert rolepack.refused("emulate", "--grace", "-1", cwd=place) == (
+        "--grace: -1 is less than no time. Write 0 or more seconds.\n"
+    )
+    rolepack.ok("emulate", "--detach", "--grace", "0.5", cwd=place)
+    pid = one(rolepack.status(place), "jobs_IN_0")["pid"]
+    began = time.monotonic()
+    rolepack.ok("stop", cwd=place)
+    assert time.monotonic() - began < 10
+    assert not is_alive(pid)
+    assert "jobs_IN_0 > has not ended within 0.5 s, so it is killed" in said(place)

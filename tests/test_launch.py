@@ -20,6 +20,8 @@ def run_of(place: Path, roles: tuple[str, ...]) -> Run:
         sites={name: folder.site_folders(place, loaded.role(name), loaded.sources[name]) for name in roles},
         runtimes={name: Runtime(Path("/env") / name / "bin/python", Path("/kit")) for name in roles},
         detached=False,
+        place=place,
+        configuration=folder.configuration_file(place, "Local"),
     )
 
 

@@ -1,0 +1,56 @@
+"""Files that change while the service runs: its configuration."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from cloudservice.errors import Fault
+from cloudservice.files import shown
+from cloudservice.plain import from_plain
+from cloudservice.service import RoleConfiguration
+from emulator import process
+
+_LOOK = 0.3
+"""Seconds between two looks at a file; a change counts when two looks have seen the same."""
+
+Configured = Mapping[str, RoleConfiguration]
+
+
+async def configuration(
+    place: Path, path: Path, apply: Callable[[Configured], Awaitable[object]], say: Callable[[str], None]
+) -> None:
+    """Apply each change of a configuration file; what is wrong with one is said, and nothing changes then."""
+    known = seen = _seen(path)
+    while True:
+        await asyncio.sleep(_LOOK)
+        before, seen = seen, _seen(path)
+        if seen is None or seen == known or seen != before:
+            continue
+        known = seen
+        configured, faults = await _read(place, path)
+        for fault in faults:
+            say(str(fault))
+        if faults:
+            say(f"{shown(path)} is not applied; what it said before stays")
+        else:
+            await apply(configured)
+
+
+async def _read(place: Path, path: Path) -> tuple[Configured, list[Fault]]:
+    argv = (sys.executable, "-P", "-m", "emulator.reread", str(place), str(path))
+    found = json.loads(await process.output_of(argv))
+    if "faults" in found:
+        return {}, [from_plain(Fault, fault) for fault in found["faults"]]
+    return {name: from_plain(RoleConfiguration, one) for name, one in found["configured"].items()}, []
+
+
+def _seen(path: Path) -> tuple[int, ...] | None:
+    """What the file system says of a file; None while there is none, as when an editor puts another in its place."""
+    try:
+        there = os.stat(path)  # noqa: PTH116 - three times a second, for ever
+    except FileNotFoundError:
+        return None
+    return there.st_mtime_ns, there.st_size, there.st_ino
