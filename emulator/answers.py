@@ -7,8 +7,9 @@ from cloudservice.errors import Fault
 from cloudservice.plain import to_plain
 from emulator.fabric import Fabric, Tell
 from emulator.feed import Feed
+from emulator.run import take
 from emulator.status import snapshot
-from emulator.wishes import Inside, Message, Restart, Scale, Status, Stop, Watch, from_message
+from emulator.wishes import Inside, Message, Restart, Scale, Status, Stop, Upgrade, Watch, from_message
 
 
 async def answer(asked: Message, fabric: Fabric, feed: Feed) -> AsyncGenerator[Message, None]:
@@ -32,6 +33,9 @@ async def answer(asked: Message, fabric: Fabric, feed: Feed) -> AsyncGenerator[M
                 yield message
         case Restart(roles, instances):
             async for message in _change(lambda tell: fabric.restart(roles, instances, tell)):
+                yield message
+        case Upgrade(path):
+            async for message in _change(lambda tell: fabric.upgrade(take(path), tell)):
                 yield message
         case Inside(instance):
             yield _inside(fabric, instance)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from cloudservice.errors import Fault
 from cloudservice.files import shown, write_whole
 from cloudservice.instances import Address, Deployment, Instance, role_environment
 from cloudservice.service import RoleConfiguration
-from emulator import children, deployment, watch
+from emulator import children, deployment, versions, watch
 from emulator.console import Console, report
 from emulator.feed import Feed
 from emulator.launch import Launch, plan
@@ -49,6 +50,7 @@ class Fabric:
         self._hurry = asyncio.Event()
         self._changing = asyncio.Lock()
         self._is_up = False
+        self._is_over = threading.Event()
 
     @property
     def members(self) -> list[Member]:
@@ -77,6 +79,8 @@ class Fabric:
             self._console.say(f"{endpoint.name} is at {endpoint.url}")
         for instance in self.deployed.instances:
             self._add(instance)
+        self._kept = asyncio.create_task(self._keep_version())
+        self._kept.add_done_callback(lambda _: self.settled())
         try:
             async with asyncio.TaskGroup() as aside:
                 tasks = [aside.create_task(self._remind()), aside.create_task(self._follow_configuration())]
@@ -84,6 +88,7 @@ class Fabric:
                 for task in tasks:
                     task.cancel()
         finally:
+            self._is_over.set()
             await self._end_all()
             await self.public.close()
 
@@ -132,19 +137,50 @@ class Fabric:
         A role that was scaled keeps its number until the file gives another one.
         """
         async with self._changing:
-            before, self._written = self._written, configured
-            service = self.run.service
-            new = {}
-            for name, of in service.configured.items():
-                to = configured.get(name, of)
-                is_same = name in before and to.instances == before[name].instances
-                new[name] = to._replace(instances=of.instances) if is_same else to
+            wanted = self._configured(self.run, configured)
+            self._written = configured
             stale = {
                 member.name: "its settings have changed"
                 for member in self.members
-                if self._has_to_recycle(member, new[member.instance.role])
+                if self._has_to_recycle(member, wanted.service.configured[member.instance.role])
             }
-            return await self._walk(replace(self.run, service=service._replace(configured=new)), stale, tell)
+            return await self._walk(wanted, stale, tell)
+
+    async def upgrade(self, wanted: Run, tell: Tell) -> tuple[Fault, ...]:
+        """Bring every instance to another version of the service, one update domain at a time; returns what failed.
+
+        If a domain does not come up the walk ends, and what has been upgraded goes back to the version before.
+        """
+        async with self._changing:
+            kept = await self._kept
+            if kept is None:
+                tell("there is no copy of the sources that run now: going back would run them as they are")
+            before = replace(self.run, sources=kept.sources, sites=kept.sites) if kept else self.run
+            written = wanted.service.configured
+            wanted = replace(self._configured(wanted, written), detached=self.run.detached, grace=self.run.grace)
+            for member in self.members:
+                member.run = before
+            await self.public.open(wanted.service, wanted.roles)
+            faults = await self._walk(wanted, dict.fromkeys(self._members, "it was upgraded"), tell)
+            if faults:
+                upgraded = [member.name for member in self.members if member.run is not before]
+                tell(f"{faults[0].where} does not come up, so the version before comes back on {', '.join(upgraded)}")
+                not_back = await self._walk(before, dict.fromkeys(upgraded, "the upgrade was rolled back"), tell)
+                await self.public.close_others(before.service, before.roles)
+                return (*faults, *not_back)
+            await self.public.close_others(wanted.service, wanted.roles)
+            self._written = written
+            self._kept = asyncio.create_task(self._keep_version())
+            return ()
+
+    def _configured(self, run: Run, configured: Mapping[str, RoleConfiguration]) -> Run:
+        """A run with what a configuration file says, but for roles that were scaled since and that it leaves alone."""
+        now, new = self.run.service.configured, dict(run.service.configured)
+        for name, usual in run.service.configured.items():
+            to = configured.get(name, usual)
+            is_same = name in self._written and to.instances == self._written[name].instances
+            new[name] = to._replace(instances=now[name].instances) if is_same and name in now else to
+        return replace(run, service=run.service._replace(configured=new))
 
     def _has_to_recycle(self, member: Member, wanted: RoleConfiguration) -> bool:
         has = member.run.service.configured[member.instance.role]
@@ -189,14 +225,14 @@ class Fabric:
         self._console.state(member.name, text)
         self._feed.said(f"{member.name}: {text}")
 
-    def settled(self, member: Member) -> None:
+    def settled(self) -> None:
         """Note that the service is up when the last instance is."""
-        del member
-        if not self._is_up and all(other.life.is_settled for other in self._members.values()):
-            self._is_up = True
-            self._console.say("every instance is Ready")
-            if self.run.detached:
-                report(event="ready")
+        if self._is_up or not self._kept.done() or not all(one.life.is_settled for one in self._members.values()):
+            return
+        self._is_up = True
+        self._console.say("every instance is Ready")
+        if self.run.detached:
+            report(event="ready")
 
     def _add(self, instance: Instance) -> Member:
         member = Member(instance, self.run, self)
@@ -293,13 +329,19 @@ class Fabric:
                 member.kill()
         await ended
 
+    async def _keep_version(self) -> Run | None:
+        """Keep the version that runs, for the day that the next one does not."""
+        kept = await asyncio.to_thread(versions.keep, self.run, self._is_over)
+        await asyncio.to_thread(versions.forget, self.run, [kept or self.run, *(one.run for one in self.members)])
+        return kept
+
     async def _follow_configuration(self) -> None:
         async def apply(configured: Mapping[str, RoleConfiguration]) -> None:
             self._say(f"{shown(self.run.configuration)} has changed")
             for fault in await self.configure(configured, self._say):
                 self._say(str(fault))
 
-        await watch.configuration(self.run.place, self.run.configuration, apply, self._say)
+        await watch.configuration(lambda: (self.run.place, self.run.configuration), apply, self._say)
 
     async def _remind(self) -> None:
         """Say from time to time what a start still waits for."""
@@ -320,7 +362,8 @@ class Fabric:
         return [
             (member.name, member.launch.addresses[endpoint])
             for member in self._members.values()
-            if member.instance.role == role and member.life.state == "Ready" and member.launch
+            if member.instance.role == role and member.life.state == "Ready"
+            if member.launch and endpoint in member.launch.addresses
         ]
 
 

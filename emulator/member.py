@@ -37,7 +37,7 @@ class Surroundings(Protocol):
     def note(self, member: "Member", text: str) -> None:
         """Tell something about it that is no change of its state."""
 
-    def settled(self, member: "Member") -> None:
+    def settled(self) -> None:
         """Take note that a start of it has succeeded."""
 
 
@@ -237,7 +237,7 @@ class Member:
             await asyncio.sleep(readiness.WORKER_LIFE)
         self.life.settled()
         self._answer(None)
-        self._surroundings.settled(self)
+        self._surroundings.settled()
 
     async def _how_it_ended(self, ended: Process, exit_code: int) -> str:
         """How a process ended, and what it printed last; what it left in its group ends now, unless it has a grace."""

@@ -53,6 +53,12 @@ class PublicEndpoint:
             self.slots[instance] = unused.pop() if unused else shared.add()
         return shared.sockets[self.slots[instance]].fileno()
 
+    async def close(self) -> None:
+        """Serve nothing any more."""
+        await self.balancer.close()
+        if self.shared:
+            self.shared.close()
+
 
 class PublicSide:
     """The public endpoints of a service, and the sockets that its sites inherit."""
@@ -63,10 +69,16 @@ class PublicSide:
         self._own: dict[tuple[str, str], socket.socket] = {}
 
     async def open(self, service: Service, roles: Collection[str]) -> None:
-        """Serve every input endpoint of the named roles; a taken port gives the next free one, and that is told."""
+        """Serve every input endpoint of the named roles; a taken port gives the next free one, and that is told.
+
+        What is served already stays as it is.
+        """
+        there = {(public.role, public.endpoint) for public in self.endpoints}
         for role in service.roles:
             for endpoint in role.endpoints:
                 if role.name not in roles or endpoint.kind != "input" or endpoint.port is None:
+                    continue
+                if (role.name, endpoint) in there:
                     continue
                 name = f"{role.name}/{endpoint.name}"
                 if endpoint.protocol == "udp":
@@ -79,6 +91,13 @@ class PublicSide:
                     )
                     continue
                 self.endpoints.append(await self._open(role.name, endpoint, by_site))
+
+    async def close_others(self, service: Service, roles: Collection[str]) -> None:
+        """Serve no more what is no endpoint of the named roles."""
+        wanted = {(role.name, endpoint) for role in service.roles if role.name in roles for endpoint in role.endpoints}
+        for public in [public for public in self.endpoints if (public.role, public.endpoint) not in wanted]:
+            self.endpoints.remove(public)
+            await public.close()
 
     def sockets(self, service: Service, deployment: Deployment, instance: Instance) -> Iterator[Listening]:
         """The sockets that the site of an instance inherits: at its own addresses, and at the public ports.
@@ -127,9 +146,7 @@ class PublicSide:
     async def close(self) -> None:
         """Serve nothing any more."""
         for public in self.endpoints:
-            await public.balancer.close()
-            if public.shared:
-                public.shared.close()
+            await public.close()
         for one in self._own.values():
             one.close()
 

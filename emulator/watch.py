@@ -20,12 +20,21 @@ Configured = Mapping[str, RoleConfiguration]
 
 
 async def configuration(
-    place: Path, path: Path, apply: Callable[[Configured], Awaitable[object]], say: Callable[[str], None]
+    where: Callable[[], tuple[Path, Path]],
+    apply: Callable[[Configured], Awaitable[object]],
+    say: Callable[[str], None],
 ) -> None:
-    """Apply each change of a configuration file; what is wrong with one is said, and nothing changes then."""
+    """Apply each change of a configuration file; what is wrong with one is said, and nothing changes then.
+
+    `where` gives the folder of the definition and the file, which an upgrade may change.
+    """
+    place, path = where()
     known = seen = _seen(path)
     while True:
         await asyncio.sleep(_LOOK)
+        if (place, path) != where():
+            place, path = where()
+            known = _seen(path)
         before, seen = seen, _seen(path)
         if seen is None or seen == known or seen != before:
             continue

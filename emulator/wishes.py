@@ -6,10 +6,11 @@ or events without an end.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
-from cloudservice.plain import from_plain
+from cloudservice.plain import from_plain, to_plain
 
 Message = dict[str, Any]
 
@@ -46,6 +47,14 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Another version of the service, as emulator.run has written it."""
+
+    NAME: ClassVar = "upgrade"
+    run: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """A snapshot, then every event; `output` asks for what the instances print as well."""
 
@@ -61,13 +70,13 @@ class Inside:
     instance: str
 
 
-Wish = Status | Stop | Scale | Restart | Watch | Inside
-_KINDS: Mapping[str, type[Wish]] = {kind.NAME: kind for kind in (Status, Stop, Scale, Restart, Watch, Inside)}
+Wish = Status | Stop | Scale | Restart | Upgrade | Watch | Inside
+_KINDS: Mapping[str, type[Wish]] = {kind.NAME: kind for kind in (Status, Stop, Scale, Restart, Upgrade, Watch, Inside)}
 
 
 def to_message(wish: Wish) -> Message:
     """The wish as it travels."""
-    return {"wish": wish.NAME, **asdict(wish)}
+    return {"wish": wish.NAME, **to_plain(wish)}
 
 
 def from_message(message: Message) -> Wish:

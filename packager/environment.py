@@ -54,6 +54,13 @@ def prepare(
     return Environment(_python(final), tuple(deviations))
 
 
+def prune(place: Path, python: Path) -> None:
+    """Remove the environments below `place` but for that of an interpreter; nothing may be running in the others."""
+    for old in place.iterdir():
+        if old.is_dir() and not python.is_relative_to(old):
+            shutil.rmtree(old, ignore_errors=True)
+
+
 def runtime_kit(python: Path, report: Report, offline: bool = False) -> Path:
     """A folder with a web server for the interpreter, to stand behind the role's own packages on its path."""
     key = _digest([_version(python), sys.platform, *_SERVERS])
@@ -96,12 +103,9 @@ class _Order:
 
 
 def _renew(final: Path, order: _Order) -> None:
-    """Make the environment, unless another process has just done so, and remove what it replaces."""
+    """Make the environment, unless another process has just done so."""
     if _python(final).exists():
         return
-    for old in final.parent.iterdir():
-        if old.name != _LOCK:
-            shutil.rmtree(old, ignore_errors=True)
     order.report(f"Preparing the environment of {final.parent.name}", 0, 0)
     with _part_folder(final) as part:
         _make(part, final.parent.name, order)

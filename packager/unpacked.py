@@ -23,10 +23,6 @@ def unpack(path: Path, place: Path, configuration: Path, report: Report) -> Path
     root = place / sha256_of(path)[:16]
     with lock.wait(place / _LOCK, "unpacking"), opened.opened(path) as found:
         if not root.is_dir():
-            for old in place.iterdir():
-                # One that has run keeps its logs, and may be running.
-                if old.is_dir() and not (old / ".rolepack").exists():
-                    shutil.rmtree(old, ignore_errors=True)
             with whole_folder(root) as made:
                 for role in found.manifest.roles:
                     _lay(found, role, made, report)
@@ -36,6 +32,13 @@ def unpack(path: Path, place: Path, configuration: Path, report: Report) -> Path
         stripped = changes.only_roles(configuration, configuration.read_bytes(), found.manifest.roles)
         write_whole(root / configuration.name, stripped)
     return root
+
+
+def prune(root: Path) -> None:
+    """Remove the bundles that were unpacked beside `root` before; none may be running. One that has keeps its logs."""
+    for old in root.parent.iterdir():
+        if old.is_dir() and old != root and not (old / ".rolepack").exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def need(role: Path) -> tuple[Need, dict[str, str]] | None:

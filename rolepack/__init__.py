@@ -34,6 +34,7 @@ namespace = Collection(
     bundles.verify,
     bundles.extract,
     emulate.emulate,
+    emulate.upgrade,
     running.status,
     running.logs,
     running.scale,

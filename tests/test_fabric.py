@@ -321,3 +321,93 @@ def test_an_instance_that_ignores_the_request_is_killed_after_its_grace(service,
     assert time.monotonic() - began < 10
     assert not is_alive(pid)
     assert "jobs_IN_0 > has not ended within 0.5 s, so it is killed" in said(place)
+
+
+def answer_with(place: Path, word: str) -> None:
+    """Change what the site says of its library."""
+    (place / "roles/web/lib/extra.py").write_text(f'WORD = "{word}"\n')
+
+
+def words(status: dict) -> set[str]:
+    """What each web instance says of its library."""
+    ports = [one["endpoints"]["Endpoint1"]["port"] for one in status["instances"] if one["role"] == "web"]
+    return {json.loads(get(f"http://127.0.0.1:{port}/"))["extra"] for port in ports}
+
+
+def test_an_upgrade_walks_the_update_domains_and_a_role_always_answers(pair, rolepack):
+    before = rolepack.status(pair)
+    answer_with(pair, "version two")
+    events, _ = states(pair)
+    with clients(before["endpoints"]["web/Endpoint1"]) as failed:
+        told = rolepack.ok("upgrade", cwd=pair).splitlines()
+    assert failed == []
+    assert told[-1] == "Upgraded service 'pair' to the present sources."
+    after = rolepack.status(pair)
+    assert words(after) == {"version two"}
+    assert {one["restarts"] for one in after["instances"]} == {1}
+    assert after["endpoints"] == before["endpoints"]
+    assert after["deployment"] == before["deployment"]
+    order = [(event["instance"], event["state"]) for event in events if event["event"] == "state"]
+    assert order.index(("jobs_IN_0", "Ready")) < order.index(("web_IN_1", "Stopping"))
+
+
+def test_an_upgrade_that_does_not_come_up_goes_back(pair, rolepack):
+    before = rolepack.status(pair)
+    path = pair / "roles/web/site_app.py"
+    broken = path.read_text().replace("def make():", "raise SystemExit('broken on purpose')\n\ndef make():")
+    path.write_text(broken)
+    answer_with(pair, "version two")
+    with clients(before["endpoints"]["web/Endpoint1"]) as failed:
+        message = rolepack.refused("upgrade", cwd=pair)
+    assert failed == []
+    assert message == "web_IN_0: it does not come up: exit code 1. See `invoke logs`, and mend that.\n"
+    after = rolepack.status(pair)
+    assert {one["state"] for one in after["instances"]} == {"Ready"}
+    assert words(after) == {"from lib"}
+    assert one(after, "web_IN_1") == one(before, "web_IN_1"), "its domain's turn never came"
+    os.kill(one(after, "web_IN_1")["pid"], signal.SIGKILL)
+    until(lambda: one(rolepack.status(pair), "web_IN_1")["restarts"] == 1)
+    until(lambda: one(rolepack.status(pair), "web_IN_1")["state"] == "Ready")
+    assert words(rolepack.status(pair)) == {"from lib"}, "also what recycles later runs what ran before"
+    path.write_text(broken.replace("raise SystemExit", "str"))
+    rolepack.ok("upgrade", cwd=pair)
+    assert words(rolepack.status(pair)) == {"version two"}
+
+
+def test_an_upgrade_brings_new_endpoints_settings_and_roles(pair, rolepack):
+    definition = pair / "ServiceDefinition.csdef"
+    text = definition.read_text(encoding="utf-8")
+    more = '<WorkerRole name="mail"><Runtime><EntryPoint><ProgramEntryPoint commandLine="python worker.py" setReadyOnProcessStart="true" />'
+    more += "</EntryPoint></Runtime></WorkerRole></ServiceDefinition>"
+    text = text.replace("</ServiceDefinition>", more).replace('port="81"', 'port="83"')
+    text = text.replace('<Setting name="Title" />', '<Setting name="Title" /><Setting name="New" />')
+    definition.write_text(text, encoding="utf-8")
+    role = '<Role name="mail"><Instances count="1"/></Role></ServiceConfiguration>'
+    setting = '<Setting name="New" value="n"/></ConfigurationSettings>'
+    for path in pair.glob("*.cscfg"):
+        text = path.read_text(encoding="utf-8").replace("</ServiceConfiguration>", role)
+        path.write_text(text.replace("</ConfigurationSettings>", setting), encoding="utf-8")
+    (pair / "roles/mail").mkdir()
+    (pair / "roles/mail/worker.py").write_text("import time\ntime.sleep(3600)\n")
+    before = rolepack.status(pair)
+    rolepack.ok("upgrade", cwd=pair)
+    after = rolepack.status(pair)
+    assert names(after) == ["web_IN_0", "web_IN_1", "jobs_IN_0", "mail_IN_0"]
+    assert list(after["endpoints"]) == ["web/Endpoint1"]
+    assert after["endpoints"]["web/Endpoint1"] != before["endpoints"]["web/Endpoint1"]
+    assert json.loads(get(after["endpoints"]["web/Endpoint1"]))["colour"] == "green"
+    with pytest.raises(OSError, match="refused"):
+        get(before["endpoints"]["web/Endpoint1"])
+    assert settings_of(pair, "jobs_IN_0")["New"] == "n"
+
+
+def test_an_upgrade_to_a_bundle_and_back_to_the_sources(pair, rolepack):
+    answer_with(pair, "in the bundle")
+    rolepack.ok("package", cwd=pair)
+    answer_with(pair, "in the sources")
+    assert "Upgraded service 'pair' to pair.cspkg.\n" in rolepack.ok(
+        "upgrade", "--package", "dist/pair.cspkg", cwd=pair
+    )
+    assert words(rolepack.status(pair)) == {"in the bundle"}
+    rolepack.ok("upgrade", cwd=pair)
+    assert words(rolepack.status(pair)) == {"in the sources"}
