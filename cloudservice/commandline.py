@@ -113,6 +113,16 @@ def is_python(program: str) -> bool:
     return _PYTHON.fullmatch(program_name(program)) is not None
 
 
+def powershell_script(line: Sequence[str], base: str = "") -> Script | None:
+    """The script that the words of a line have PowerShell run, by ps.cmd of Python Tools or by its own name, if any."""
+    program, *arguments = line or [""]
+    if program_name(program) not in {"powershell", "pwsh"}:
+        return ps_script(line, base)
+    name = _powershell(arguments)
+    after = [word for word in arguments if name and name in word]
+    return Script(name, base, tuple(arguments[arguments.index(after[0]) + 1 :])) if name else None
+
+
 def ps_script(line: Sequence[str], base: str = "") -> Script | None:
     """The script that the words of a line have PowerShell run through the batch file ps.cmd of Python Tools, if any."""
     program, *arguments = line or [""]

@@ -1,36 +1,20 @@
 """From an instance to all that its start needs; nothing is started here."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
-from cloudservice import commandline, xpath
-from cloudservice.commandline import Files, Script
-from cloudservice.errors import Fault, ServiceError
+from cloudservice import xpath
 from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance, role_environment
 from cloudservice.service import Role, Task, Variable
 from emulator import children
 from emulator.run import Run
+from emulator.shell import Command, Listening, Shell
 
-SITE_HOST = Path(__file__).parent / "hosts" / "site.py"
-_CONFIGURES, _LAUNCHES = "configurecloudservice.ps1", "launchworker.ps1"
 _FROM_OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 """Variables of whoever started the emulator that would change a role's interpreter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A process to be, and the log that gets its output and errors."""
-
-    argv: tuple[str, ...]
-    cwd: Path
-    environ: Mapping[str, str]
-    log: Path
-    sockets: tuple[int, ...] = ()
-    """Open files that it inherits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +52,12 @@ def resource(run: Run, deployment: str, instance: Instance, store: str) -> Path:
     return run.state / "Resources" / "Directory" / f"{deployment}.{instance.name}.{store}"
 
 
-class Listening(NamedTuple):
-    """A socket that listens for an endpoint of an instance: at its own address, or at a public port."""
-
-    endpoint: str
-    number: int
-
-
 def plan(run: Run, deployment: Deployment, instance: Instance, sockets: Sequence[Listening] = ()) -> Launch:
     """Everything that a start of the instance needs; a site that inherits no sockets opens its own."""
     role = run.service.role(instance.role)
     document = role_environment(run.service, deployment, instance)
     environ = _environ(run, deployment, instance)
-    shell = _Shell(run, role, role_root(run, instance) / "approot", logs(run, deployment.id, instance))
+    shell = Shell(run, role, role_root(run, instance) / "approot", logs(run, deployment.id, instance))
     site = _site_address(role, deployment, instance)
     mark = {children.MARK: str(role_root(run, instance))}
     runtime = {**_resolved(role.environment, document), **mark}
@@ -111,89 +88,13 @@ def unable(run: Run) -> dict[str, str]:
         name: f"its entry point `{role.entry_point}` cannot run on this system"
         for name, role in ((name, run.service.role(name)) for name in run.roles)
         if role.kind == "worker"
-        and _Shell(run, role, run.sources[name], Path()).command(role.entry_point or "", {}) is None
+        and Shell(run, role, run.sources[name], Path()).command(role.entry_point or "", {}) is None
     }
 
 
 def logs(run: Run, deployment: str, instance: Instance) -> Path:
     """The folder of the instance's logs."""
     return resource(run, deployment, instance, DIAGNOSTIC_STORE) / "LogFiles"
-
-
-@dataclass(frozen=True, slots=True)
-class _Shell:
-    """How this system runs the command lines of a role whose sources are linked at `approot`."""
-
-    run: Run
-    role: Role
-    approot: Path
-    logs: Path
-
-    def site(
-        self, addresses: Mapping[str, Address], sockets: Sequence[Listening], environ: Mapping[str, str]
-    ) -> Command:
-        """The host program of a web role, for the endpoints at which its site answers."""
-        runtime = self.run.runtimes[self.role.name]
-        if not addresses:
-            remedy = "Give it an InputEndpoint with protocol http"
-            raise ServiceError(Fault(f"role '{self.role.name}'", "a web role needs an http endpoint", remedy))
-        site = next(iter(self.run.sites[self.role.name].values()), self.run.sources[self.role.name])
-        options = ("--kit", str(runtime.kit), "--logs", str(self.logs / "W3SVC1"))
-        own = {name: f"{at.protocol},{at.address},{at.port}" for name, at in addresses.items()}
-        listens = [f"{own[one.endpoint]},{one.number}" for one in sockets] or list(own.values())
-        where = [word for text in listens for word in ("--listen", text)]
-        argv = (str(runtime.python), "-u", str(SITE_HOST), *where, *options)
-        return Command(argv, site, environ, self.logs / "Site.log", tuple(one.number for one in sockets))
-
-    def entry_point(self, environ: Mapping[str, str]) -> Command:
-        """The program of a worker role; ServiceError if this system cannot run it."""
-        command = self.command(self.role.entry_point or "", environ)
-        if command is None:
-            wrong = f"its entry point `{self.role.entry_point}` cannot run on this system"
-            remedy = "Put a .py file of the same name beside the script, or leave the role out with --role"
-            raise ServiceError(Fault(f"role '{self.role.name}'", wrong, remedy))
-        return command
-
-    def command(self, command_line: str, environ: Mapping[str, str]) -> Command | None:
-        """The command that this system runs for a task or an entry point; None if it has no way."""
-        base = "bin" if self.role.kind == "web" else ""
-        words = commandline.words(command_line)
-        program, *arguments = words or [""]
-        if not program:
-            return None
-        files, name = Files(self.approot), program.replace("\\", "/").rpartition("/")[2]
-        script = commandline.ps_script(words, base)
-        if script is not None:
-            return self._script(files, script, environ)
-        if commandline.is_python(program):
-            return self._python(self.approot / base, arguments, environ, "LaunchWorker.ps1.log")
-        found = files.find(program, base)
-        path = str(found) if found and os.access(found, os.X_OK) else shutil.which(program)
-        if path is None or (os.name != "nt" and path.lower().endswith((".cmd", ".bat", ".exe"))):
-            return None
-        return Command((path, *arguments), self.approot / base, environ, self.logs / f"{name}.log")
-
-    def _script(self, files: Files, script: Script, environ: Mapping[str, str]) -> Command | None:
-        """`ps.cmd SCRIPT.ps1 …`: the .py twin beside the script, else what the known scripts do.
-
-        A worker that names no program runs the one that its project starts, or the one that a new project has.
-        """
-        path = PureWindowsPath(script.name)
-        log = f"{path.name}.log"
-        twin = files.find(str(path.with_suffix(".py")), script.folder) if path.name else None
-        if twin:
-            return self._python(twin.parent, [str(twin), *script.arguments], environ, log)
-        if path.name.lower() == _CONFIGURES:
-            done = "print('The emulator has installed the packages.')"
-            return self._python(self.approot, ["-c", done], environ, log)
-        if path.name.lower() == _LAUNCHES:
-            program = self.run.service.sources[self.role.name].startup or "worker.py"
-            return self._python(self.approot, script.arguments or (program,), environ, log)
-        return None
-
-    def _python(self, cwd: Path, arguments: Sequence[str], environ: Mapping[str, str], log: str) -> Command:
-        argv = (str(self.run.runtimes[self.role.name].python), "-u", *arguments)
-        return Command(argv, cwd, environ, self.logs / log)
 
 
 def _environ(run: Run, deployment: Deployment, instance: Instance) -> dict[str, str]:

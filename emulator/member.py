@@ -11,9 +11,10 @@ from cloudservice.errors import ServiceError
 from cloudservice.instances import Instance
 from emulator import children, process, readiness
 from emulator.journal import Journal
-from emulator.launch import Command, Launch, Step
+from emulator.launch import Launch, Step
 from emulator.process import Process
 from emulator.run import Run
+from emulator.shell import Command
 from emulator.supervisor import Life
 
 _CANNOT_START = 127
@@ -74,7 +75,7 @@ class Member:
         """What its next start is planned from."""
         self.life = Life()
         self.launch: Launch | None = None
-        self.tasks: list[TaskRun] = []
+        self._tasks: dict[int, TaskRun] = {}
         self._surroundings = surroundings
         self._processes: list[Process] = []
         self._held_by: dict[Process, str] = {}
@@ -94,6 +95,11 @@ class Member:
     def is_running(self) -> bool:
         """Whether it has any process."""
         return any(one.is_running for one in self._processes)
+
+    @property
+    def tasks(self) -> list["TaskRun"]:
+        """The startup tasks of this life that have been begun, in the order of the definition."""
+        return [run for _, run in sorted(self._tasks.items())]
 
     async def live(self) -> None:
         """Start, wait for the end, wait a little, start again: until told to end."""
@@ -179,9 +185,10 @@ class Member:
             return _CANNOT_START, str(error)
         self.life.starting()
         self._surroundings.changed(self)
-        self.tasks.clear()
-        for step in launch.steps:
-            failed = await self._startup_task(step)
+        self._tasks.clear()
+        # Those that nothing waits for are started first, as in the cloud.
+        for number, step in sorted(enumerate(launch.steps), key=lambda each: each[1].task.task_type == "simple"):
+            failed = await self._startup_task(number, step)
             if failed:
                 return failed
         program = self._start(launch.program)
@@ -194,11 +201,11 @@ class Member:
         waiting.cancel()
         return exit_code, await self._how_it_ended(program, exit_code)
 
-    async def _startup_task(self, step: Step) -> tuple[int, str] | None:
+    async def _startup_task(self, number: int, step: Step) -> tuple[int, str] | None:
         """Run a simple task, start any other; returns how it failed, if it did."""
         line = step.task.command_line
         started = self._start(step.command) if step.command else None
-        self.tasks.append(TaskRun(line, started))
+        self._tasks[number] = TaskRun(line, started)
         if started is None:
             self._surroundings.note(self, f"task `{line}` cannot run on this system, so it is not")
             return None

@@ -12,7 +12,7 @@ from typing import IO, cast
 
 from emulator import children
 from emulator.journal import Journal
-from emulator.launch import Command
+from emulator.shell import Command
 
 if sys.platform == "linux":
     import fcntl

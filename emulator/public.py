@@ -10,8 +10,8 @@ from cloudservice.instances import Address, Deployment, Instance
 from cloudservice.service import Endpoint, Service
 from emulator import launch, ports
 from emulator.balancer import Balancer
-from emulator.launch import Listening
 from emulator.shared import BACKLOG, IS_POSSIBLE, SharedPort
+from emulator.shell import Listening
 
 _LAST_PORT = 65535
 Say = Callable[[str], None]
@@ -106,13 +106,16 @@ class PublicSide:
         """
         if not IS_POSSIBLE:
             return
-        for name in launch.served(service.role(instance.role)):
+        role = service.role(instance.role)
+        for name in launch.served(role):
             at = deployment.endpoints[instance.name][name]
             if (instance.name, name) not in self._own:
                 self._own[instance.name, name] = _listening(instance.name, at)
             yield Listening(name, self._own[instance.name, name].fileno())
         for public in self.endpoints:
-            if public.role == instance.role and public.shared:
+            if public.endpoint not in role.endpoints:  # of the version before, or of the next one
+                public.slots.pop(instance.name, None)
+            elif public.role == role.name and public.shared:
                 yield Listening(public.endpoint.name, public.slot(instance.name))
 
     def refresh(self, ready: Callable[[str, str], Sequence[tuple[str, Address]]]) -> None:

@@ -106,6 +106,7 @@ def _renew(final: Path, order: _Order) -> None:
     """Make the environment, unless another process has just done so."""
     if _python(final).exists():
         return
+    shutil.rmtree(final, ignore_errors=True)  # its interpreter has gone
     order.report(f"Preparing the environment of {final.parent.name}", 0, 0)
     with _part_folder(final) as part:
         _make(part, final.parent.name, order)

@@ -69,6 +69,8 @@ def test_it_is_made_again_only_when_the_requirements_change(tmp_path, index, ask
     assert marker.exists()
     included.write_text("# nothing\n")
     second = prepare(place, asked)
+    assert marker.exists(), "something may be running in it"
+    environment.prune(place, second.python)
     assert {path.name for path in place.iterdir()} == {second.python.parent.parent.name, ".lock"}
 
 

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -374,12 +376,22 @@ def test_an_upgrade_that_does_not_come_up_goes_back(pair, rolepack):
     assert words(rolepack.status(pair)) == {"version two"}
 
 
-def test_an_upgrade_brings_new_endpoints_settings_and_roles(pair, rolepack):
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_an_upgrade_brings_new_endpoints_settings_and_roles(service, rolepack):
+    pair = service("pair")
     definition = pair / "ServiceDefinition.csdef"
-    text = definition.read_text(encoding="utf-8")
-    more = '<WorkerRole name="mail"><Runtime><EntryPoint><ProgramEntryPoint commandLine="python worker.py" setReadyOnProcessStart="true" />'
-    more += "</EntryPoint></Runtime></WorkerRole></ServiceDefinition>"
-    text = text.replace("</ServiceDefinition>", more).replace('port="81"', 'port="83"')
+    text = definition.read_text(encoding="utf-8").replace('port="81"', f'port="{free_port()}"')
+    definition.write_text(text, encoding="utf-8")
+    rolepack.ok("emulate", "--detach", cwd=pair)
+    entry = (
+        '<EntryPoint><ProgramEntryPoint commandLine="python worker.py" setReadyOnProcessStart="true" /></EntryPoint>'
+    )
+    more = f'<WorkerRole name="mail"><Runtime>{entry}</Runtime></WorkerRole></ServiceDefinition>'
+    text = re.sub(r'(?<= )port="\d+"', f'port="{free_port()}"', text.replace("</ServiceDefinition>", more))
     text = text.replace('<Setting name="Title" />', '<Setting name="Title" /><Setting name="New" />')
     definition.write_text(text, encoding="utf-8")
     role = '<Role name="mail"><Instances count="1"/></Role></ServiceConfiguration>'
@@ -411,3 +423,87 @@ def test_an_upgrade_to_a_bundle_and_back_to_the_sources(pair, rolepack):
     assert words(rolepack.status(pair)) == {"in the bundle"}
     rolepack.ok("upgrade", cwd=pair)
     assert words(rolepack.status(pair)) == {"in the sources"}
+
+
+WORKER = "import time\nprint('at work', flush=True)\ntime.sleep(3600)\n"
+
+
+def tasks_of(place: Path, *tasks: tuple[str, str]) -> None:
+    """Give the worker of `pair` these startup tasks, as command line and type, and let it only sleep."""
+    definition = place / "ServiceDefinition.csdef"
+    text = definition.read_text(encoding="utf-8")
+    begin, end = text.index("    <Startup>"), text.index("</Startup>")
+    lines = "".join(f'<Task commandLine="{line}" taskType="{kind}" />' for line, kind in tasks)
+    definition.write_text(f"{text[:begin]}<Startup>{lines}{text[end:]}", encoding="utf-8")
+    (place / "roles/jobs/worker.py").write_text(WORKER)
+
+
+def test_a_foreground_task_holds_the_recycle_but_not_the_stop(service, rolepack):
+    place = service("pair")
+    tasks_of(place, ("python hold.py", "foreground"))
+    hold = "import os, time\nprint(os.getpid(), flush=True)\nwhile not os.path.exists('/PLACE/go'): time.sleep(0.02)\n"
+    (place / "roles/jobs/hold.py").write_text(hold.replace("/PLACE", str(place)))
+    rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
+    before = one(rolepack.status(place), "jobs_IN_0")
+    os.kill(before["pid"], signal.SIGKILL)
+    until(lambda: "waits for its foreground task `python hold.py`, which still runs" in said(place))
+    assert one(rolepack.status(place), "jobs_IN_0")["tasks"][0]["state"] == "Running"
+    (place / "go").touch()
+    until(lambda: one(rolepack.status(place), "jobs_IN_0")["state"] == "Ready")
+    (place / "go").unlink()
+    rolepack.ok("restart", "--instance", "jobs_IN_0", cwd=place)
+    log = Path(one(rolepack.status(place), "jobs_IN_0")["log_folder"]) / "LaunchWorker.ps1.log"
+    holder = [int(line) for line in log.read_text().splitlines() if line.isdigit()][-1]
+    assert is_alive(holder)
+    began = time.monotonic()
+    rolepack.ok("stop", cwd=place)
+    assert time.monotonic() - began < 10
+    assert not is_alive(holder)
+
+
+def test_simple_tasks_run_one_by_one_after_the_others_have_started(service, rolepack):
+    place = service("pair")
+    tasks_of(place, ("python step.py a", "simple"), ("python step.py b", "background"), ("python step.py c", "simple"))
+    step = "import sys, time\nprint('begin', sys.argv[1], flush=True)\ntime.sleep(0.5)\nprint('end', sys.argv[1])\n"
+    (place / "roles/jobs/step.py").write_text(step)
+    rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
+    until(lambda: "end b" in rolepack.ok("logs", cwd=place))
+    lines = [line.removeprefix("jobs_IN_0 | ") for line in rolepack.ok("logs", cwd=place).splitlines()]
+    assert lines.index("begin b") < lines.index("end a"), "those that are not simple start first"
+    simple = [line for line in lines if not line.endswith("b")]
+    assert simple == ["begin a", "end a", "begin c", "end c", "at work"]
+    rolepack.ok("restart", "--role", "jobs", cwd=place)
+    until(lambda: rolepack.ok("logs", cwd=place).count("at work") == 2)
+    assert rolepack.ok("logs", cwd=place).count("end c") == 2, "each recycle runs the tasks again"
+
+
+def test_scripts_for_windows_have_twins_here(service, rolepack):
+    place = service("pair")
+    tasks_of(place, ("setup.cmd one %RoleName%", "simple"), ("tools\\fill.bat", "simple"), ("none.cmd", "simple"))
+    role = place / "roles/jobs"
+    (role / "tools").mkdir()
+    for name in ("setup.cmd", "tools/fill.bat", "none.cmd"):
+        (role / name).write_text("@echo off\r\n")
+    (role / "setup.sh").write_text('echo "shell $*"\n')
+    (role / "tools/fill.py").write_text("import os; print('python in', os.getcwd())\n")
+    assert "jobs: `none.cmd` is not run here\n" in rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
+    tasks = one(rolepack.status(place), "jobs_IN_0")["tasks"]
+    assert [task["state"] for task in tasks] == ["Done", "Done", "Not run"]
+    told = rolepack.ok("logs", cwd=place)
+    assert "jobs_IN_0 | shell one jobs\n" in told
+    assert f"jobs_IN_0 | python in {role}\n" in told
+
+
+def test_a_script_of_powershell_runs_where_that_is(service, rolepack, tmp_path):
+    place = service("pair")
+    tasks_of(place, ("powershell -ExecutionPolicy Unrestricted .\\own.ps1 word", "simple"))
+    (place / "roles/jobs/own.ps1").write_text("Write-Host hello")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "pwsh").write_text('#!/bin/sh\necho pwsh was told "$@"\n')
+    (programs / "pwsh").chmod(0o755)
+    path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place, **path)
+    told = rolepack.ok("logs", cwd=place)
+    script = place / ".rolepack/emulator/roles/jobs_IN_0/approot/own.ps1"
+    assert f"jobs_IN_0 | pwsh was told -NoProfile -NonInteractive -File {script} word\n" in told

@@ -12,7 +12,7 @@ import pytest
 from conftest import is_alive, until
 
 from emulator import children, journal, process
-from emulator.launch import Command
+from emulator.shell import Command
 
 LIMIT = 30
 BELOW = """
