@@ -76,7 +76,10 @@ def role_environment(service: Service, deployment: Deployment, current: Instance
     """The ROLE_ENVIRONMENT document of one instance, ready for JSON."""
     roles: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for instance in deployment.instances:
-        roles.setdefault(instance.role, {"instances": []})["instances"].append(_seen(deployment, instance))
+        seen = _seen(deployment, instance)
+        for name in _forbidden(service, current.role, instance.role):
+            seen["endpoints"].pop(name, None)
+        roles.setdefault(instance.role, {"instances": []})["instances"].append(seen)
     stores = deployment.local_resources[current.name]
     here = _seen(deployment, current)
     return {
@@ -89,6 +92,18 @@ def role_environment(service: Service, deployment: Deployment, current: Instance
         },
         "roles": roles,
     }
+
+
+def _forbidden(service: Service, source: str, role: str) -> set[str]:
+    """The endpoints of a role to which the traffic rules let others send, and not the role `source`."""
+    ruled: set[str] = set()
+    allowed: set[str] = set()
+    for rule in service.traffic_rules:
+        names = {endpoint for owner, endpoint in rule.destinations if owner == role}
+        ruled |= names
+        if rule.sources is None or source in rule.sources:
+            allowed |= names
+    return ruled - allowed
 
 
 def _seen(deployment: Deployment, instance: Instance) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from cloudservice.errors import Fault
 from cloudservice.files import shown, write_whole
 from cloudservice.instances import Address, Deployment, Instance, role_environment
-from cloudservice.service import RoleConfiguration
-from emulator import children, deployment, versions, watch
+from cloudservice.service import Endpoint, RoleConfiguration
+from emulator import children, deployment, quotas, versions, watch
 from emulator.console import Console, report
 from emulator.feed import Feed
 from emulator.launch import Launch, plan
@@ -74,7 +74,7 @@ class Fabric:
             first = next(instance for instance in self.deployed.instances if instance.role == role)
             plan(self.run, self.deployed, first)
         children.watch()
-        await self.public.open(self.run.service, self.run.roles)
+        await self.public.open(self.run.service, self.deployed.instances)
         for endpoint in self.public.endpoints:
             self._console.say(f"{endpoint.name} is at {endpoint.url}")
         for instance in self.deployed.instances:
@@ -83,7 +83,9 @@ class Fabric:
         self._kept.add_done_callback(lambda _: self.settled())
         try:
             async with asyncio.TaskGroup() as aside:
-                tasks = [aside.create_task(self._remind()), aside.create_task(self._follow_configuration())]
+                stores = quotas.follow(lambda: self.deployed.local_resources, self._tell_quota)
+                works = (self._remind(), self._follow_configuration(), stores)
+                tasks = [aside.create_task(work) for work in works]
                 await self._stopping.wait()
                 for task in tasks:
                     task.cancel()
@@ -160,15 +162,14 @@ class Fabric:
             wanted = replace(self._configured(wanted, written), detached=self.run.detached, grace=self.run.grace)
             for member in self.members:
                 member.run = before
-            await self.public.open(wanted.service, wanted.roles)
             faults = await self._walk(wanted, dict.fromkeys(self._members, "it was upgraded"), tell)
             if faults:
                 upgraded = [member.name for member in self.members if member.run is not before]
                 tell(f"{faults[0].where} does not come up, so the version before comes back on {', '.join(upgraded)}")
                 not_back = await self._walk(before, dict.fromkeys(upgraded, "the upgrade was rolled back"), tell)
-                await self.public.close_others(before.service, before.roles)
+                await self.public.close_others(before.service, self.deployed.instances)
                 return (*faults, *not_back)
-            await self.public.close_others(wanted.service, wanted.roles)
+            await self.public.close_others(wanted.service, self.deployed.instances)
             self._written = written
             self._kept = asyncio.create_task(self._keep_version())
             return ()
@@ -225,6 +226,10 @@ class Fabric:
         self._console.state(member.name, text)
         self._feed.said(f"{member.name}: {text}")
 
+    def probed(self) -> None:
+        """Send connections where they belong after what a probe has found."""
+        self.public.refresh(self._ready)
+
     def settled(self) -> None:
         """Note that the service is up when the last instance is."""
         if self._is_up or not self._kept.done() or not all(one.life.is_settled for one in self._members.values()):
@@ -261,6 +266,7 @@ class Fabric:
         `stale` names the instances that have to recycle, and why. Nobody else notices more than a new role environment.
         """
         self.run, self.deployed = wanted, deployment.deploy(wanted, self.deployed)
+        await self.public.open(wanted.service, self.deployed.instances)
         instances = {instance.name: instance for instance in self.deployed.instances}
         there = self.members
         for member in there:
@@ -329,6 +335,10 @@ class Fabric:
                 member.kill()
         await ended
 
+    def _tell_quota(self, name: str, text: str) -> None:
+        if name in self._members:
+            self.note(self._members[name], text)
+
     async def _keep_version(self) -> Run | None:
         """Keep the version that runs, for the day that the next one does not."""
         kept = await asyncio.to_thread(versions.keep, self.run, self._is_over)
@@ -357,13 +367,14 @@ class Fabric:
         if self.run.detached and not self._is_up:
             report(event="said", text=text)
 
-    def _ready(self, role: str, endpoint: str) -> Sequence[tuple[str, Address]]:
+    def _ready(self, role: str, endpoint: Endpoint) -> Sequence[tuple[str, Address]]:
         """The instances that may get connections for an endpoint, and where."""
         return [
-            (member.name, member.launch.addresses[endpoint])
+            (member.name, member.launch.addresses[endpoint.name])
             for member in self._members.values()
-            if member.instance.role == role and member.life.state == "Ready"
-            if member.launch and endpoint in member.launch.addresses
+            if member.launch and member.instance.role == role and endpoint.name in member.launch.addresses
+            if member.life.state == "Ready" or (member.life.state == "Busy" and endpoint.ignore_role_instance_status)
+            if member.probed.get(endpoint.name, endpoint.probe is None)
         ]
 
 

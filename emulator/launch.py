@@ -9,7 +9,8 @@ from typing import Any
 from cloudservice import xpath
 from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance, role_environment
 from cloudservice.service import Role, Task, Variable
-from emulator import children
+from emulator import children, probes
+from emulator.probes import Check
 from emulator.run import Run
 from emulator.shell import Command, Listening, Shell
 
@@ -39,6 +40,7 @@ class Launch:
     document_path: Path
     site: Address | None
     addresses: Mapping[str, Address]
+    checks: tuple[Check, ...]
     mark: str
 
 
@@ -72,7 +74,8 @@ def plan(run: Run, deployment: Deployment, instance: Instance, sockets: Sequence
     )
     path = Path(environ["ROLE_ENVIRONMENT"])
     addresses = deployment.endpoints[instance.name]
-    return Launch(instance, steps, program, document, path, site, addresses, mark[children.MARK])
+    checks = probes.plan(run.service, role, addresses)
+    return Launch(instance, steps, program, document, path, site, addresses, checks, mark[children.MARK])
 
 
 def served(role: Role) -> list[str]:

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from cloudservice.errors import ServiceError
 from cloudservice.instances import Instance
-from emulator import children, process, readiness
+from emulator import children, probes, process, readiness
 from emulator.journal import Journal
 from emulator.launch import Launch, Step
+from emulator.probes import Check
 from emulator.process import Process
 from emulator.run import Run
 from emulator.shell import Command
@@ -37,6 +38,9 @@ class Surroundings(Protocol):
 
     def note(self, member: "Member", text: str) -> None:
         """Tell something about it that is no change of its state."""
+
+    def probed(self) -> None:
+        """Send connections where they belong after what a probe has found."""
 
     def settled(self) -> None:
         """Take note that a start of it has succeeded."""
@@ -75,6 +79,8 @@ class Member:
         """What its next start is planned from."""
         self.life = Life()
         self.launch: Launch | None = None
+        self.probed: dict[str, bool] = {}
+        """What its probes found, by endpoint."""
         self._tasks: dict[int, TaskRun] = {}
         self._surroundings = surroundings
         self._processes: list[Process] = []
@@ -82,6 +88,7 @@ class Member:
         self._journals: dict[Path, Journal] = {}
         self._again = asyncio.Event()
         self._why_again = ""
+        self._has_lived = False
         self._is_ending = False
         self._timers: list[asyncio.TimerHandle] = []
         self._waiting: list[asyncio.Future[str | None]] = []
@@ -100,6 +107,11 @@ class Member:
     def tasks(self) -> list["TaskRun"]:
         """The startup tasks of this life that have been begun, in the order of the definition."""
         return [run for _, run in sorted(self._tasks.items())]
+
+    @property
+    def is_in(self) -> bool:
+        """Whether every probe of it is content."""
+        return self.launch is not None and all(self.probed.get(check.endpoint) for check in self.launch.checks)
 
     async def live(self) -> None:
         """Start, wait for the end, wait a little, start again: until told to end."""
@@ -196,9 +208,11 @@ class Member:
             return _CANNOT_START, program
         self.life.started(program.pid)
         self._surroundings.changed(self)
-        waiting = asyncio.create_task(self._become_ready(launch))
+        looking_after = asyncio.create_task(self._look_after(launch))
         exit_code = await program.wait()
-        waiting.cancel()
+        looking_after.cancel()
+        self.probed.clear()
+        self._has_lived = False
         return exit_code, await self._how_it_ended(program, exit_code)
 
     async def _startup_task(self, number: int, step: Step) -> tuple[int, str] | None:
@@ -233,15 +247,37 @@ class Member:
         self._processes.append(started)
         return started
 
-    async def _become_ready(self, launch: Launch) -> None:
+    async def _look_after(self, launch: Launch) -> None:
+        """Wait until it is Ready, then ask its probes for as long as it lives."""
         if launch.site:
             await readiness.until_answers(launch.site)
         if self._again.is_set():
             return
         self.life.ready(time.monotonic())
         self._surroundings.changed(self)
-        if not launch.site:
-            await asyncio.sleep(readiness.WORKER_LIFE)
+        async with asyncio.TaskGroup() as group:
+            for check in launch.checks:
+                group.create_task(probes.follow(check, functools.partial(self._probe_told, check)))
+            if not launch.site:
+                await asyncio.sleep(readiness.WORKER_LIFE)
+            self._has_lived = True
+            self._settle()
+
+    def _probe_told(self, check: Check, is_in: bool) -> None:
+        was_told = check.endpoint in self.probed
+        self.probed[check.endpoint] = is_in
+        if was_told or not is_in:
+            name = f"probe {check.probe.name} of {check.endpoint}"
+            self._surroundings.note(
+                self, f"{name} {'answers again' if is_in else 'does not answer: out of the balance'}"
+            )
+        self._surroundings.probed()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Count this start as a success once it has lived long enough and every probe is content."""
+        if self.life.is_settled or self._again.is_set() or not self._has_lived or not self.is_in:
+            return
         self.life.settled()
         self._answer(None)
         self._surroundings.settled()

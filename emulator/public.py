@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address, Deployment, Instance
-from cloudservice.service import Endpoint, Service
+from cloudservice.service import Endpoint, Role, Service
 from emulator import launch, ports
 from emulator.balancer import Balancer
+from emulator.datagrams import DatagramBalancer
 from emulator.shared import BACKLOG, IS_POSSIBLE, SharedPort
 from emulator.shell import Listening
 
@@ -22,27 +23,28 @@ class PublicEndpoint:
     """An input endpoint and where it is served.
 
     Where instances accept connections themselves (`shared`), the balancer has only those for which none was Ready.
+    `instance` is the one that an instance input endpoint leads to.
     """
 
     role: str
     endpoint: Endpoint
-    balancer: Balancer
+    balancer: Balancer | DatagramBalancer
     port: int
     shared: SharedPort | None
     slots: dict[str, int] = field(default_factory=dict)
     """The slots of the shared port by instance."""
     ready: tuple[str, ...] = ()
+    instance: str | None = None
 
     @property
     def name(self) -> str:
-        """Role and endpoint, as in `frontend/Endpoint1`."""
-        return f"{self.role}/{self.endpoint.name}"
+        """Role and endpoint, as in `frontend/Endpoint1`; the instance instead of the role where there is one."""
+        return f"{self.instance or self.role}/{self.endpoint.name}"
 
     @property
     def url(self) -> str:
         """Where it is served."""
-        is_http = self.endpoint.protocol in {"http", "https"}
-        return f"{'http' if is_http else 'tcp'}://{ports.LOOPBACK}:{self.port}"
+        return f"{self.endpoint.protocol}://{ports.LOOPBACK}:{self.port}"
 
     def slot(self, instance: str) -> int:
         """The socket at which the instance itself listens at the public port; there must be a shared one."""
@@ -68,36 +70,32 @@ class PublicSide:
         self._say = say
         self._own: dict[tuple[str, str], socket.socket] = {}
 
-    async def open(self, service: Service, roles: Collection[str]) -> None:
-        """Serve every input endpoint of the named roles; a taken port gives the next free one, and that is told.
+    async def open(self, service: Service, instances: Collection[Instance]) -> None:
+        """Serve the input endpoints of these instances; a taken port gives the next free one, and that is told.
 
         What is served already stays as it is.
         """
-        there = {(public.role, public.endpoint) for public in self.endpoints}
-        for role in service.roles:
-            for endpoint in role.endpoints:
-                if role.name not in roles or endpoint.kind != "input" or endpoint.port is None:
-                    continue
-                if (role.name, endpoint) in there:
-                    continue
-                name = f"{role.name}/{endpoint.name}"
-                if endpoint.protocol == "udp":
-                    self._say(f"{name}: udp is not balanced; use the ports of its instances (`invoke status`)")
-                    continue
-                by_site = endpoint.name in launch.served(role)
-                if role.kind == "web" and endpoint.protocol != "tcp" and not by_site:
-                    self._say(
-                        f"{name}: only the first site of a role is served here, and it is not bound to this endpoint"
-                    )
-                    continue
-                self.endpoints.append(await self._open(role.name, endpoint, by_site))
+        there = {(public.role, public.endpoint, public.instance) for public in self.endpoints}
+        for role, endpoint, instance in _endpoints(service, instances):
+            if (role.name, endpoint, instance and instance.name) in there:
+                continue
+            by_site = endpoint.name in launch.served(role)
+            if role.kind == "web" and endpoint.protocol in {"http", "https"} and not by_site:
+                why = "only the first site of a role is served here, and it is not bound to this endpoint"
+                self._say(f"{role.name}/{endpoint.name}: {why}")
+                continue
+            self.endpoints.append(await self._open(role.name, endpoint, by_site, instance))
 
-    async def close_others(self, service: Service, roles: Collection[str]) -> None:
-        """Serve no more what is no endpoint of the named roles."""
-        wanted = {(role.name, endpoint) for role in service.roles if role.name in roles for endpoint in role.endpoints}
-        for public in [public for public in self.endpoints if (public.role, public.endpoint) not in wanted]:
-            self.endpoints.remove(public)
-            await public.close()
+    async def close_others(self, service: Service, instances: Collection[Instance]) -> None:
+        """Serve no more what is no endpoint of these instances."""
+        wanted = {
+            (role.name, endpoint, instance and instance.name)
+            for role, endpoint, instance in _endpoints(service, instances)
+        }
+        for public in list(self.endpoints):
+            if (public.role, public.endpoint, public.instance) not in wanted:
+                self.endpoints.remove(public)
+                await public.close()
 
     def sockets(self, service: Service, deployment: Deployment, instance: Instance) -> Iterator[Listening]:
         """The sockets that the site of an instance inherits: at its own addresses, and at the public ports.
@@ -118,13 +116,13 @@ class PublicSide:
             elif public.role == role.name and public.shared:
                 yield Listening(public.endpoint.name, public.slot(instance.name))
 
-    def refresh(self, ready: Callable[[str, str], Sequence[tuple[str, Address]]]) -> None:
+    def refresh(self, ready: Callable[[str, Endpoint], Sequence[tuple[str, Address]]]) -> None:
         """Send new connections to the instances that are Ready by now.
 
         `ready` gives their names and addresses for a role and an endpoint of it.
         """
         for public in self.endpoints:
-            there = ready(public.role, public.endpoint.name)
+            there = [one for one in ready(public.role, public.endpoint) if public.instance in {None, one[0]}]
             names = tuple(name for name, _ in there)
             public.balancer.backends = [address for _, address in there]
             if public.shared and names != public.ready:
@@ -154,34 +152,58 @@ class PublicSide:
             one.close()
 
     def _take_over(self, public: PublicEndpoint, instance: str) -> None:
-        if public.shared and instance in public.slots:
+        if public.shared and instance in public.slots and isinstance(public.balancer, Balancer):
             public.balancer.accept_from(public.shared.sockets[public.slots[instance]])
 
-    async def _open(self, role: str, endpoint: Endpoint, by_site: bool) -> PublicEndpoint:
-        wanted = ports.public(endpoint.port or 0)
+    async def _open(self, role: str, endpoint: Endpoint, by_site: bool, instance: Instance | None) -> PublicEndpoint:
+        wanted = ports.public(_port(endpoint, instance))
         for port in range(wanted, _LAST_PORT + 1):
             try:
-                shared = SharedPort(ports.LOOPBACK, port) if by_site and IS_POSSIBLE else None
-                own = shared.sockets[0] if shared else _bound(port)
+                shared = SharedPort(ports.LOOPBACK, port) if by_site and IS_POSSIBLE and instance is None else None
+                own = shared.sockets[0] if shared else _bound(port, endpoint.protocol)
             except OSError:
                 continue
-            balancer = Balancer(is_http=endpoint.protocol in {"http", "https"})
+            is_http = endpoint.protocol in {"http", "https"}
+            balancer = DatagramBalancer() if endpoint.protocol == "udp" else Balancer(is_http)
             await balancer.open(own)
-            public = PublicEndpoint(role, endpoint, balancer, port, shared)
+            public = PublicEndpoint(
+                role, endpoint, balancer, port, shared, instance=instance.name if instance else None
+            )
             if port != wanted:
                 self._say(f"{public.name}: port {wanted} is taken, so {port} is used")
             return public
         raise ServiceError(Fault(f"{role}/{endpoint.name}", f"no port from {wanted} upwards is free", "Free one"))
 
 
-def _bound(port: int) -> socket.socket:
+def _endpoints(service: Service, instances: Collection[Instance]) -> Iterator[tuple[Role, Endpoint, Instance | None]]:
+    """What is public: input endpoints of the roles, and instance input endpoints of each instance."""
+    roles = {instance.role for instance in instances}
+    for role in service.roles:
+        for endpoint in role.endpoints if role.name in roles else ():
+            if endpoint.kind == "input" and endpoint.port is not None:
+                yield role, endpoint, None
+            elif endpoint.kind == "instance-input":
+                yield from ((role, endpoint, instance) for instance in instances if instance.role == role.name)
+
+
+def _port(endpoint: Endpoint, instance: Instance | None) -> int:
+    """The public port that the definition wants; of instance input endpoints each instance has one of the range."""
+    if instance is None:
+        return endpoint.port or 0
+    declared = [port for each in endpoint.ports for port in range(each.first, each.last + 1)]
+    return declared[instance.number] if instance.number < len(declared) else declared[-1]
+
+
+def _bound(port: int, protocol: str) -> socket.socket:
     """A socket of our own; on Windows SO_REUSEADDR would let it share a taken port."""
-    own = socket.socket()
+    is_udp = protocol == "udp"
+    own = socket.socket(type=socket.SOCK_DGRAM if is_udp else socket.SOCK_STREAM)
     try:
-        if os.name == "posix":
+        if os.name == "posix" and not is_udp:
             own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind((ports.LOOPBACK, port))
-        own.listen(BACKLOG)
+        if not is_udp:
+            own.listen(BACKLOG)
     except OSError:
         own.close()
         raise

@@ -36,6 +36,7 @@ def _instance(fabric: Fabric, member: Member) -> dict[str, Any]:
         "state": life.state,
         "pid": life.pid,
         "restarts": life.restarts,
+        "probes": dict(member.probed),
         "exit_code": life.exit_code,
         "reason": life.reason,
         "log_folder": str(launch.logs(member.run, fabric.deployed.id, instance)),
