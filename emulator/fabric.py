@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cloudservice.errors import Fault
 from cloudservice.files import shown, write_whole
@@ -25,6 +26,8 @@ REMINDER = 20.0
 """Seconds between two words about a start that takes long."""
 UP_WITHIN = 300.0
 """Seconds in which an instance must come up while the fabric walks its update domains."""
+
+_NEEDS = {"requirements.txt", "pyproject.toml", "uv.lock", "pylock.toml"}
 
 Tell = Callable[[str], None]
 """Gets a line about the progress of a change."""
@@ -84,7 +87,9 @@ class Fabric:
         try:
             async with asyncio.TaskGroup() as aside:
                 stores = quotas.follow(lambda: self.deployed.local_resources, self._tell_quota)
-                works = (self._remind(), self._follow_configuration(), stores)
+                works = [self._remind(), self._follow_configuration(), stores]
+                if self.run.reloads:
+                    works.append(watch.sources(self._folders, self._reload))
                 tasks = [aside.create_task(work) for work in works]
                 await self._stopping.wait()
                 for task in tasks:
@@ -159,7 +164,7 @@ class Fabric:
                 tell("there is no copy of the sources that run now: going back would run them as they are")
             before = replace(self.run, sources=kept.sources, sites=kept.sites) if kept else self.run
             written = wanted.service.configured
-            wanted = replace(self._configured(wanted, written), detached=self.run.detached, grace=self.run.grace)
+            wanted = self._as_started(self._configured(wanted, written))
             for member in self.members:
                 member.run = before
             faults = await self._walk(wanted, dict.fromkeys(self._members, "it was upgraded"), tell)
@@ -173,6 +178,24 @@ class Fabric:
             self._written = written
             self._kept = asyncio.create_task(self._keep_version())
             return ()
+
+    def _as_started(self, run: Run) -> Run:
+        """A run with the options with which this emulator was started."""
+        now = self.run
+        runtimes = {
+            role: replace(runtime, debugger=before.debugger, debug_port=before.debug_port)
+            if (before := now.runtimes.get(role))
+            else runtime
+            for role, runtime in run.runtimes.items()
+        }
+        return replace(
+            run,
+            runtimes=runtimes,
+            detached=now.detached,
+            grace=now.grace,
+            reloads=now.reloads,
+            waits_for_debugger=now.waits_for_debugger,
+        )
 
     def _configured(self, run: Run, configured: Mapping[str, RoleConfiguration]) -> Run:
         """A run with what a configuration file says, but for roles that were scaled since and that it leaves alone."""
@@ -334,6 +357,19 @@ class Fabric:
             for member in self._members.values():
                 member.kill()
         await ended
+
+    def _folders(self) -> Mapping[str, Collection[Path]]:
+        run = self.run
+        return {role: {run.sources[role], *run.sites[role].values()} for role in run.roles}
+
+    async def _reload(self, roles: Collection[str], paths: Collection[Path]) -> None:
+        """Recycle the instances of roles whose files have changed."""
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        self._say(f"{shown(sorted(paths)[0])}{more} changed")
+        if any(path.name in _NEEDS for path in paths):
+            self._say("what a role needs is installed by `invoke upgrade`, or at the next start")
+        for fault in await self.restart(roles, (), self._say):
+            self._say(str(fault))
 
     def _tell_quota(self, name: str, text: str) -> None:
         if name in self._members:

@@ -68,6 +68,7 @@ def plan(run: Run, deployment: Deployment, instance: Instance, sockets: Sequence
         program = shell.site(answered, sockets, {**environ, **runtime})
     else:
         program = shell.entry_point({**environ, **runtime})
+    program = shell.debugged(program, instance.number)
     steps = tuple(
         Step(task, shell.command(task.command_line, {**environ, **_resolved(task.environment, document), **mark}))
         for task in role.tasks

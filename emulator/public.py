@@ -163,7 +163,7 @@ class PublicSide:
                 own = shared.sockets[0] if shared else _bound(port, endpoint.protocol)
             except OSError:
                 continue
-            is_http = endpoint.protocol in {"http", "https"}
+            is_http = endpoint.protocol == "http"  # in https nothing can be said before the handshake
             balancer = DatagramBalancer() if endpoint.protocol == "udp" else Balancer(is_http)
             await balancer.open(own)
             public = PublicEndpoint(

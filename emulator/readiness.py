@@ -1,6 +1,7 @@
 """When an instance is ready."""
 
 import asyncio
+import ssl
 
 from cloudservice.instances import Address
 
@@ -22,7 +23,8 @@ async def until_answers(site: Address) -> None:
 async def _answers(site: Address) -> bool:
     try:
         async with asyncio.timeout(_PATIENCE):
-            reader, writer = await asyncio.open_connection(site.address, site.port)
+            tls = ssl._create_unverified_context() if site.protocol == "https" else None  # noqa: S323 - it is our own
+            reader, writer = await asyncio.open_connection(site.address, site.port, ssl=tls)
             try:
                 host = f"{site.address}:{site.port}"
                 writer.write(

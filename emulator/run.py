@@ -15,10 +15,16 @@ GRACE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The interpreter of a role's environment and, for a web role, the folder with its web server."""
+    """The interpreter of a role's environment and, for a web role, the folder with its web server.
+
+    A role that is debugged has the folder with debugpy, and the port of its first instance, after which those of the
+    others follow.
+    """
 
     python: Path
     kit: Path | None
+    debugger: Path | None = None
+    debug_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Run:
 
     `sites` has the folder of each site, by role and site. The definition lies in `place`, and edits of the file
     `configuration` are applied; roles whose settings change recycle, or else only see it in their role environment.
+    With `reloads`, so do roles whose files change. https is served by the `certificate`, a file and that of its key.
     `grace` are the seconds between the request to end and the kill.
     """
 
@@ -41,6 +48,9 @@ class Run:
     configuration: Path
     grace: float = GRACE
     recycles_on_change: bool = True
+    reloads: bool = False
+    waits_for_debugger: bool = False
+    certificate: tuple[Path, ...] = ()
 
     @property
     def state(self) -> Path:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
@@ -62,7 +62,8 @@ class Shell:
         own = {name: f"{at.protocol},{at.address},{at.port}" for name, at in addresses.items()}
         listens = [f"{own[one.endpoint]},{one.number}" for one in sockets] or list(own.values())
         where = [word for text in listens for word in ("--listen", text)]
-        argv = (str(runtime.python), "-u", str(SITE_HOST), *where, *options)
+        certificate = ("--certificate", *map(str, self.run.certificate)) if self.run.certificate else ()
+        argv = (str(runtime.python), "-u", str(SITE_HOST), *where, *certificate, *options)
         return Command(argv, site, environ, self.logs / "Site.log", tuple(one.number for one in sockets))
 
     def entry_point(self, environ: Mapping[str, str]) -> Command:
@@ -73,6 +74,21 @@ class Shell:
             remedy = "Put a .py file of the same name beside the script, or leave the role out with --role"
             raise ServiceError(Fault(f"role '{self.role.name}'", wrong, remedy))
         return command
+
+    def debugged(self, program: Command, number: int) -> Command:
+        """The same program under debugpy, listening for a client at the port of the role's instance of that number."""
+        runtime = self.run.runtimes[self.role.name]
+        if runtime.debugger is None or runtime.debug_port is None:
+            return program
+        python, *rest = program.argv
+        if python != str(runtime.python):
+            wrong = f"its program `{self.role.entry_point}` is not Python"
+            raise ServiceError(Fault(f"role '{self.role.name}'", wrong, "Leave it out of --debug"))
+        waits = ("--wait-for-client",) if self.run.waits_for_debugger else ()
+        listens = ("--listen", f"127.0.0.1:{runtime.debug_port + number}", *waits)
+        # Frozen modules and file checks of pydevd would only make it warn.
+        argv = (python, "-X", "frozen_modules=off", "-u", str(runtime.debugger / "debugpy"), *listens, *rest[1:])
+        return replace(program, argv=argv, environ={**program.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
 
     def command(self, command_line: str, environ: Mapping[str, str]) -> Command | None:
         """The command that this system runs for a task or an entry point; None if it has no way."""

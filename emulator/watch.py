@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
 from cloudservice.errors import Fault
@@ -16,6 +16,14 @@ from emulator import process
 _LOOK = 0.3
 """Seconds between two looks at a file; a change counts when two looks have seen the same."""
 
+_REST, _DEBOUNCE = 100, 1000
+"""Milliseconds without a further change, and after which one counts in any case."""
+_WRITTEN = (
+    *(r"\.py[cod]$", r"\.___jb_...___$", r"\.sw.$", "~$", r"^\.\#", r"^\.DS_Store$", r"^flycheck_"),
+    *(r"\.log(\.\d+)?$", r"\.pid$", r"\.db(-\w+)?$", r"\.sqlite\d?(-\w+)?$", r"\.part$", r"\.tmp$"),
+)
+
+Changed = Callable[[Collection[str], Collection[Path]], Awaitable[object]]
 Configured = Mapping[str, RoleConfiguration]
 
 
@@ -54,6 +62,26 @@ async def _read(place: Path, path: Path) -> tuple[Configured, list[Fault]]:
     if "faults" in found:
         return {}, [from_plain(Fault, fault) for fault in found["faults"]]
     return {name: from_plain(RoleConfiguration, one) for name, one in found["configured"].items()}, []
+
+
+async def sources(folders: Callable[[], Mapping[str, Collection[Path]]], changed: Changed) -> None:
+    """Tell the roles whose files have changed, when they have come to rest; `folders` are those of each role.
+
+    What programs write themselves is no change: caches, logs, databases.
+    """
+    import watchfiles  # which only who wants this has to load
+
+    places = {place for each in folders().values() for place in each}
+    ours = watchfiles.DefaultFilter(ignore_entity_patterns=_WRITTEN)
+    async for changes in watchfiles.awatch(*places, watch_filter=ours, debounce=_DEBOUNCE, step=_REST):
+        paths = [Path(path) for _, path in changes]
+        roles = {
+            role
+            for role, each in folders().items()
+            if any(path.is_relative_to(place) for path in paths for place in each)
+        }
+        if roles:
+            await changed(roles, paths)
 
 
 def _seen(path: Path) -> tuple[int, ...] | None:

@@ -25,6 +25,7 @@ _SERVERS = ("granian>=2.8,<2.9", "waitress>=3,<4")
 """For web roles, best first: granian is the fastest; waitress is pure Python and runs on any interpreter.
 
 emulator/hosts/site.py uses workers of granian that are not documented, hence the narrow range."""
+_DEBUGGER = "debugpy>=1.8,<2"
 _INSTALL = ("pip", "install", "--quiet", "--compile-bytecode")
 _DEVIATIONS = "deviations.txt"
 _LOCK = ".lock"
@@ -74,6 +75,17 @@ def runtime_kit(python: Path, report: Report, offline: bool = False) -> Path:
                 _uv([*words, _SERVERS[0]], "web server", environ)
             except ServiceError:
                 _uv([*words, _SERVERS[1]], "web server", environ)
+    return final
+
+
+def debug_kit(python: Path, report: Report, offline: bool = False) -> Path:
+    """A folder with debugpy for the interpreter."""
+    final = platformdirs.user_cache_path("rolepack") / "kits" / _digest([_version(python), sys.platform, _DEBUGGER])
+    if not final.is_dir():
+        report("Installing the debugger", 0, 0)
+        with _part_folder(final) as part:
+            words: list[str | Path] = [*_INSTALL, "--python", python, "--target", part, "--only-binary", ":all:"]
+            _uv([*words, _DEBUGGER], "debugger", index.uv_environ(offline))
     return final
 
 

@@ -17,7 +17,7 @@ finally:
 
 from invoke import Collection
 
-from rolepack import adopt, bundles, change, check, emulate, new, package, running, wheels
+from rolepack import adopt, bundles, certificate, change, check, emulate, new, package, running, wheels
 
 namespace = Collection(
     new.new_service,
@@ -42,4 +42,5 @@ namespace = Collection(
     running.execute,
     running.shell,
     running.stop,
+    certificate.certificate,
 )

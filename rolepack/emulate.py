@@ -1,24 +1,33 @@
 """invoke emulate, upgrade: the service on this machine."""
 
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke import Context, Exit
 
 from rolepack.command import CONFIGURATION, PROGRAM, SERVICE, command, counted, say, service_folder
 from rolepack.running import not_run
 
+if TYPE_CHECKING:
+    from emulator.run import Run
+
 _OFFLINE = "Use no network: the store has to have what is not installed yet."
 
 
 @command(
-    iterable=["role"],
+    iterable=["role", "debug"],
     help={
         "service": SERVICE,
         "configuration": f"{CONFIGURATION} Default: Local, or the only one.",
         "package": "Run this bundle, with the wheels in it that run here, and not the sources.",
         "role": "Run only this role; repeatable.",
         "offline": _OFFLINE,
+        "reload": "Recycle the instances of a role when its files change.",
+        "debug": "ROLE or ROLE=PORT: run this role under debugpy, its instances at PORT and the next ones; repeatable.",
+        "wait": "Hold what is debugged until a client attaches.",
+        "vscode": "Write the settings with which VS Code attaches into .vscode/launch.json.",
         "grace": "Seconds that an instance may take to end before it is killed. Default: 30.",
         "detach": "Return when every instance is Ready, or fail with the reason.",
     },
@@ -26,9 +35,13 @@ _OFFLINE = "Use no network: the store has to have what is not installed yet."
 def emulate(
     _context: Context,
     role: list[str],
+    debug: list[str],
     service: str | None = None,
     configuration: str | None = None,
     package: str | None = None,
+    reload: bool = False,
+    wait: bool = False,
+    vscode: bool = False,
     grace: float = 30.0,
     detach: bool = False,
     offline: bool = False,
@@ -40,14 +53,21 @@ def emulate(
     from cloudservice.errors import Fault, ServiceError
     from cloudservice.files import shown
     from emulator import client
-    from rolepack import runnable
+    from rolepack import debugging, runnable
 
+    faults = []
     if grace < 0:
-        raise ServiceError(Fault("--grace", f"{grace:g} is less than no time", "Write 0 or more seconds"))
+        faults.append(Fault("--grace", f"{grace:g} is less than no time", "Write 0 or more seconds"))
+    if (wait or vscode) and not debug:
+        faults.append(Fault("--wait" if wait else "--vscode", "nothing is debugged", "Add --debug ROLE"))
+    if faults:
+        raise ServiceError(*faults)
     meant = runnable.mean(package, service, configuration)
     client.must_not_run(meant.root)
-    told = replace(runnable.prepare(meant, role, offline), detached=detach, grace=grace)
+    told = debugging.prepare(runnable.prepare(meant, role, offline), debug, offline)
+    told = replace(told, detached=detach, grace=grace, reloads=reload, waits_for_debugger=wait)
     runnable.prune(meant, told)
+    _tell_debugging(told, vscode)
     if not detach:
         what = f"service '{meant.loaded.name}' from {shown(Path(package) if package else meant.root)}"
         say(f"Emulating {what}, configuration {meant.loaded.configuration}. Ctrl-C stops it.")
@@ -96,3 +116,18 @@ def upgrade(
     client.change(meant.root, to_message(Upgrade(run.write(told))), say)
     what = Path(package).name if package else "the present sources"
     say(f"Upgraded service '{meant.loaded.name}' to {what}.")
+
+
+def _tell_debugging(told: "Run", vscode: bool) -> None:
+    """Say where a debugger attaches; to VS Code in its own words."""
+    from cloudservice.files import shown
+    from rolepack import debugging
+
+    made = debugging.attachments(told)
+    for one in made:
+        say(f"{one['name'].removeprefix('rolepack: ')} is debugged at 127.0.0.1:{one['connect']['port']}")
+    if vscode:
+        say(f"Wrote {shown(debugging.write(told.place, made))}.")
+    elif made:
+        say("For .vscode/launch.json, or use --vscode:")
+        say(dumps(made, indent=4))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rolepack.command import say, service_folder
+from rolepack.command import PROGRAM, say, service_folder
 
 if TYPE_CHECKING:
     from cloudservice.service import Service
@@ -174,6 +174,7 @@ def _prepared(meant: Meant, roles: tuple[str, ...], offline: bool) -> "Run":
         detached=False,
         place=meant.place,
         configuration=meant.configuration.absolute(),
+        certificate=_certificate(loaded, able),
         recycles_on_change=chosen.recycles_on_change,
     )
 
@@ -185,6 +186,25 @@ def _need(meant: Meant, role: str, chosen: "Options") -> tuple["Need", Mapping[s
 
     packaged = unpacked.need(meant.loaded.sources[role].folder) if meant.is_packaged else None
     return packaged or (needs.of_run(meant.loaded, meant.loaded.role(role), chosen), None)
+
+
+def _certificate(loaded: "Service", roles: Sequence[str]) -> tuple[Path, ...]:
+    """The certificate and its key, if a site is served by https."""
+    from emulator import launch
+
+    served = (
+        endpoint
+        for name in roles
+        for endpoint in loaded.role(name).endpoints
+        if endpoint.name in launch.served(loaded.role(name))
+    )
+    if not any(endpoint.protocol == "https" for endpoint in served):
+        return ()
+    from packager import certificate
+
+    made = certificate.prepare()
+    say(f"https is served with {made.path}; `{PROGRAM} certificate` tells more")
+    return made.path, made.key
 
 
 def _changed(root: Path, loaded: "Service", roles: Sequence[str]) -> Iterable[str]:

@@ -26,10 +26,12 @@ OWNERS = {
     "platformdirs": {"packager"},
     "pathspec": {"packager/contents.py"},
     "deflate": {"packager/archive.py"},
-    "cryptography": {"packager/signature.py"},
+    "cryptography": {"packager/signature.py", "packager/certificate.py"},
     "cyclonedx": {"packager/bill.py"},
     "packageurl": {"packager/bill.py"},
     "granian": {"emulator/hosts"},
+    "debugpy": {"emulator/hosts"},
+    "watchfiles": {"emulator/watch.py"},
     "waitress": {"emulator/hosts"},
     "subprocess": {"packager/tools.py", "emulator/process.py", "emulator/client.py"},
 }

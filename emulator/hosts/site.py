@@ -222,6 +222,21 @@ def load(site: Path, kit: str) -> Application:
         raise SystemExit(1) from None
 
 
+def debugged(application: Application) -> Application:
+    """The application with every thread that runs it known to the debugger, which has not seen granian start them."""
+    import debugpy
+
+    known = threading.local()
+
+    def called(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not hasattr(known, "told"):
+            known.told = True
+            debugpy.debug_this_thread()
+        return application(environ, start_response)
+
+    return called
+
+
 def serve_by_granian(
     applications: Sequence[tuple[Application, Listening]], certificate: tuple[str, str] | None
 ) -> None:
@@ -285,6 +300,8 @@ def main() -> None:
     sockets = [listen(text) for text in options.listen]
     application = load(Path.cwd(), options.kit)
     log = RequestLog(Path(options.logs))
+    if "debugpy" in sys.modules:
+        application = debugged(application)
     applications = [(log.wrap(application, one.address, one.port), one) for one in sockets]
     try:
         import granian  # noqa: F401
