@@ -20,6 +20,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _ended: dict[int, Callable[[int], None]] = {}
 """What is to be told of the end of a process, by process id."""
 
+_guard: list[int] = []
+"""The pipe to the guard, where it cannot see for itself what is left."""
+
 
 def adopt() -> None:
     """Become the parent of every descendant that loses its own."""
@@ -36,9 +39,16 @@ def watch() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, _reap)
 
 
+def announce_to(pipe: int) -> None:
+    """Write down every start and end of a process group for the guard, which has nothing else to go by."""
+    _guard.append(pipe)
+
+
 def on_end(pid: int, tell: Callable[[int], None]) -> None:
     """Have `tell` called with the exit code, negative for a signal, when the process that was just started ends."""
     _ended[pid] = tell
+    for pipe in _guard:
+        os.write(pipe, b"+%d\n" % pid)
 
 
 def kill_orphans(mark: str) -> None:
@@ -59,6 +69,8 @@ def _reap() -> None:
                 return
             tell = _ended.pop(pid, None)
             if tell:
+                for pipe in _guard:
+                    os.write(pipe, b"-%d\n" % pid)
                 tell(os.waitstatus_to_exitcode(status))
 
 

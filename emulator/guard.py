@@ -1,8 +1,8 @@
 """A guard above the emulator: when the emulator is gone, however it went, no process of a role stays behind.
 
 On Linux the guard is the subreaper of its descendants (prctl(2)): whatever the emulator leaves becomes the guard's
-child, also a grandchild that left its process group. Elsewhere there is no guard, and a kill of the emulator itself
-leaves processes behind: docs/limits.md.
+child, also a grandchild that left its process group. Elsewhere the emulator tells its guard, through a pipe, which
+process groups it has started; what left its group is not found. On Windows a job object takes the place of the guard.
 """
 
 import contextlib
@@ -18,28 +18,54 @@ from emulator import children
 _PR_SET_PDEATHSIG = 1
 
 
-def guarded(main: Callable[[], int]) -> int:
+def guarded(main: Callable[[], int], finds_orphans: bool = sys.platform == "linux") -> int:
     """Run `main` in a child process under a guard and return its exit code; must be called before any thread starts."""
-    if sys.platform != "linux":
+    if os.name == "nt":
+        from emulator import job
+
+        job.enclose()
         return main()
-    children.adopt()
+    if finds_orphans:
+        children.adopt()
     guard = os.getpid()
+    reading, writing = os.pipe()
     emulator = os.fork()
     if not emulator:
-        # If someone kills the guard, the emulator stops its roles as on Ctrl-C.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != guard:
-            os._exit(1)
+        os.close(reading)
+        if finds_orphans:
+            # If someone kills the guard, the emulator stops its roles as on Ctrl-C.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != guard:
+                os._exit(1)
+        else:
+            children.announce_to(writing)
         return main()
+    os.close(writing)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _frame: _send(emulator, received))
+        signal.signal(number, lambda received, _frame: _send(os.kill, emulator, received))
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # the keys of a console reach the emulator itself
+    groups = _announced(reading)
     code = _wait_for(emulator)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    _kill_descendants()
+    for group in groups:
+        _send(os.killpg, group, signal.SIGKILL)
+    if finds_orphans:
+        _kill_descendants()
     os._exit(code)  # what the caller has on its stack belongs to the child
+
+
+def _announced(reading: int) -> set[int]:
+    """The process groups that are there when the emulator ends, and its end of the pipe with it."""
+    groups: set[int] = set()
+    with os.fdopen(reading, "rb") as lines:
+        for line in lines:
+            if line.startswith(b"+"):
+                groups.add(int(line[1:]))
+            else:
+                groups.discard(int(line[1:]))
+    return groups
 
 
 def _wait_for(emulator: int) -> int:
@@ -55,16 +81,16 @@ def _kill_descendants() -> None:
     """Kill until no child is left; the children of a killed process become the guard's own."""
     while True:
         for pid in _children():
-            _send(pid, signal.SIGKILL)
+            _send(os.kill, pid, signal.SIGKILL)
         try:
             os.wait()
         except ChildProcessError:
             return
 
 
-def _send(pid: int, number: int) -> None:
+def _send(how: Callable[[int, int], None], target: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
+        how(target, number)
 
 
 def _children() -> list[int]:

@@ -6,6 +6,7 @@ No PowerShell and no IIS is here: a recorder stands in place of powershell.exe, 
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,29 @@ def test_every_role_of_a_new_service_has_what_the_tasks_in_its_definition_name(w
         done = windows.run("cmd", "/c", line, cwd=Path(start), DiagnosticStore=windows.path(store))
         assert done.returncode == 0
     assert len((store / "LogFiles/ConfigureCloudService.ps1.log").read_text().splitlines()) == 6
+
+
+JOB = """
+import os, subprocess, sys, time
+from emulator import job
+
+if {encloses}:
+    job.enclose()
+beat = "import time\\nfor _ in range(60):\\n  open('beat', 'a').write('x')\\n  time.sleep(0.05)"
+nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+subprocess.Popen([sys.executable, "-c", beat], **nothing)
+while not os.path.exists("beat"):
+    time.sleep(0.02)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("encloses", [True, False])
+def test_what_the_emulator_has_started_ends_with_it(encloses, windows, tmp_path):
+    """On Windows a job object takes the place of the guard; without one a child goes on."""
+    path = windows.path(Path(__file__).parent.parent)
+    done = windows.python("-c", JOB.format(encloses=encloses), cwd=tmp_path, PYTHONPATH=path)
+    assert done.returncode == 9, done.stdout
+    time.sleep(0 if encloses else 3)  # all beats, for who could have them
+    beats = (tmp_path / "beat").stat().st_size
+    assert (beats < 60) is encloses
