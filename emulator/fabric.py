@@ -298,6 +298,8 @@ class Fabric:
             self._write_document(member)
         everyone = [*instances.values(), *(member.instance for member in there)]
         for domain in sorted({instance.update_domain for instance in everyone}):
+            if self._stopping.is_set():
+                break
             here = [member for member in there if member.instance.update_domain == domain]
             gone = [member for member in here if member.name not in instances]
             started = []

@@ -145,6 +145,7 @@ def restart(_context: Context, instance: list[str], role: list[str], service: st
 
 @command(
     name="exec",
+    positional=["instance"],
     help={"service": SERVICE, "instance": "The instance whose environment and folder the command gets."},
 )
 def execute(_context: Context, instance: str, service: str | None = None) -> None:
@@ -162,6 +163,7 @@ def execute(_context: Context, instance: str, service: str | None = None) -> Non
 
 
 @command(
+    positional=["instance"],
     help={"service": SERVICE, "instance": "The instance whose environment and folder the shell gets."},
 )
 def shell(_context: Context, instance: str, service: str | None = None) -> None:

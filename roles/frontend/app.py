@@ -3,12 +3,15 @@
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.request import urlopen
 
 from flask import Flask, Response, render_template, request
 
+TRIES = 100
 app = Flask(__name__)
 wsgi_app = app.wsgi_app
 
@@ -27,9 +30,14 @@ def home() -> str:
 
 @app.get("/picture.png")
 def picture() -> Response:
-    """Pass on a picture of any renderer that there is."""
-    renderer = random.choice(role_environment()["roles"]["renderer"]["instances"])
-    endpoint = renderer["endpoints"]["Render"]
+    """Pass on a picture of any renderer that there is; one that has just started may not listen yet."""
     seed = abs(request.args.get("seed", 0, type=int))
-    with urlopen(f"http://{endpoint['address']}:{endpoint['port']}/{seed}.png", timeout=10) as answer:
-        return Response(answer.read(), mimetype="image/png")
+    for _ in range(TRIES):
+        renderer = random.choice(role_environment()["roles"]["renderer"]["instances"])
+        endpoint = renderer["endpoints"]["Render"]
+        try:
+            with urlopen(f"http://{endpoint['address']}:{endpoint['port']}/{seed}.png", timeout=10) as answer:
+                return Response(answer.read(), mimetype="image/png")
+        except URLError:
+            time.sleep(0.1)
+    return Response("no renderer answers", 503, mimetype="text/plain")
