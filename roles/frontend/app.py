@@ -6,7 +6,6 @@ import random
 import time
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from flask import Flask, Response, render_template, request
@@ -38,6 +37,6 @@ def picture() -> Response:
         try:
             with urlopen(f"http://{endpoint['address']}:{endpoint['port']}/{seed}.png", timeout=10) as answer:
                 return Response(answer.read(), mimetype="image/png")
-        except URLError:
+        except OSError:  # it does not listen, or it ended just now
             time.sleep(0.1)
     return Response("no renderer answers", 503, mimetype="text/plain")
