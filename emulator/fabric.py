@@ -75,6 +75,7 @@ class Fabric:
         """Live until told to stop; on return no process of any instance is left."""
         for role in self.run.roles:  # what can never start is told at once, and not again and again
             first = next(instance for instance in self.deployed.instances if instance.role == role)
+            deployment.lay(self.run, self.deployed, first)
             plan(self.run, self.deployed, first)
         children.watch()
         await self.public.open(self.run.service, self.deployed.instances)

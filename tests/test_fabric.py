@@ -507,3 +507,14 @@ def test_a_script_of_powershell_runs_where_that_is(service, rolepack, tmp_path):
     told = rolepack.ok("logs", cwd=place)
     script = place / ".rolepack/emulator/roles/jobs_IN_0/approot/own.ps1"
     assert f"jobs_IN_0 | pwsh was told -NoProfile -NonInteractive -File {script} word\n" in told
+
+
+def test_an_entry_point_may_be_any_program_of_the_role(service, rolepack):
+    place = service("pair")
+    definition = place / "ServiceDefinition.csdef"
+    text = definition.read_text(encoding="utf-8")
+    definition.write_text(text.replace("python worker.py &quot;two words&quot;", r"bin\serve.sh one"), encoding="utf-8")
+    (place / "roles/jobs/bin").mkdir()
+    (place / "roles/jobs/bin/serve.sh").write_text('echo "serving $1 as $RoleInstanceID"; exec sleep 600\n')
+    rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
+    assert "jobs_IN_0 | serving one as jobs_IN_0\n" in rolepack.ok("logs", cwd=place)
