@@ -1,7 +1,7 @@
 """What the emulator does and says when something is wished of it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 
 from cloudservice.errors import Fault
 from cloudservice.plain import to_plain
@@ -9,40 +9,46 @@ from emulator.fabric import Fabric, Tell
 from emulator.feed import Feed
 from emulator.run import take
 from emulator.status import snapshot
-from emulator.wishes import Inside, Message, Restart, Scale, Status, Stop, Upgrade, Watch, from_message
+from emulator.wishes import Inside, Message, Restart, Scale, Status, Stop, Upgrade, Watch, Wish, from_message
+
+Change = Callable[[Tell], Coroutine[None, None, tuple[Fault, ...]]]
+"""Makes a change and tells how it goes; gives what failed."""
 
 
 async def answer(asked: Message, fabric: Fabric, feed: Feed) -> AsyncGenerator[Message, None]:
     """Do what is wished, and say how it goes."""
-    try:
-        wish = from_message(asked)
-    except (KeyError, TypeError, ValueError):
-        fault = Fault(
-            "control channel", "this emulator does not know that wish", "Use one version of rolepack for both"
-        )
-        yield {"faults": [to_plain(fault)]}
-        return
-    match wish:
+    match from_message(asked):
         case Status():
             yield {"snapshot": snapshot(fabric)}
         case Stop():
             fabric.stop()
             yield {"snapshot": snapshot(fabric)}
-        case Scale(counts):
-            async for message in _change(lambda tell: fabric.scale(dict(counts), tell)):
-                yield message
-        case Restart(roles, instances):
-            async for message in _change(lambda tell: fabric.restart(roles, instances, tell)):
-                yield message
-        case Upgrade(path):
-            async for message in _change(lambda tell: fabric.upgrade(take(path), tell)):
-                yield message
         case Inside(instance):
             yield _inside(fabric, instance)
         case Watch(output):
             yield {"snapshot": snapshot(fabric)}
             async for message in feed.subscribe(output):
                 yield message
+        case wish:
+            async for message in _change(_of(wish, fabric)):
+                yield message
+
+
+def _of(wish: Wish | None, fabric: Fabric) -> Change:
+    """The change that a wish means."""
+    match wish:
+        case Scale(counts):
+            return lambda tell: fabric.scale(dict(counts), tell)
+        case Restart(roles, instances):
+            return lambda tell: fabric.restart(roles, instances, tell)
+        case Upgrade(path) if path.parent == fabric.run.state:
+            return lambda tell: fabric.upgrade(take(path), tell)
+    return _unknown
+
+
+async def _unknown(_tell: Tell) -> tuple[Fault, ...]:
+    wrong = "this emulator does not know that wish"
+    return (Fault("control channel", wrong, "Use one version of rolepack for both"),)
 
 
 def _inside(fabric: Fabric, name: str) -> Message:
@@ -58,7 +64,7 @@ _changes: set["asyncio.Task[tuple[Fault, ...]]"] = set()
 """Changes go on when whoever wished for them has gone."""
 
 
-async def _change(change: Callable[[Tell], Awaitable[tuple[Fault, ...]]]) -> AsyncGenerator[Message, None]:
+async def _change(change: Change) -> AsyncGenerator[Message, None]:
     said: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def made() -> tuple[Fault, ...]:

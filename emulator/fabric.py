@@ -24,6 +24,8 @@ PATIENCE = 2.0
 """Seconds of the grace that are waited in silence."""
 REMINDER = 20.0
 """Seconds between two words about a start that takes long."""
+MOST_INSTANCES = 1000
+"""Of one role, as in a configuration file."""
 UP_WITHIN = 300.0
 """Seconds in which an instance must come up while the fabric walks its update domains."""
 
@@ -108,9 +110,9 @@ class Fabric:
             if name not in self.run.roles
         ]
         faults += [
-            Fault("--role", f"'{name}={count}' asks for {count} instances", "Ask for 1 or more")
+            Fault("--role", f"'{name}={count}' asks for {count} instances", f"Ask for 1 to {MOST_INSTANCES}")
             for name, count in counts.items()
-            if count < 1
+            if not 1 <= count <= MOST_INSTANCES
         ]
         if faults:
             return tuple(faults)

@@ -79,7 +79,10 @@ def to_message(wish: Wish) -> Message:
     return {"wish": wish.NAME, **to_plain(wish)}
 
 
-def from_message(message: Message) -> Wish:
-    """The wish that travelled; ValueError, TypeError or KeyError if it is none."""
+def from_message(message: Message) -> Wish | None:
+    """The wish that travelled; None if it is none that is known."""
     fields = dict(message)
-    return from_plain(_KINDS[fields.pop("wish")], fields)
+    try:
+        return from_plain(_KINDS[fields.pop("wish")], fields)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None

@@ -128,7 +128,8 @@ def test_one_instance_restarts(pair, rolepack):
     [
         (["scale"], "scale: no role is named. Add --role NAME=N.\n"),
         (["scale", "--role", "web"], "--role: 'web' names no number of instances. Write NAME=N, as in frontend=3.\n"),
-        (["scale", "--role", "web=0"], "--role: 'web=0' asks for 0 instances. Ask for 1 or more.\n"),
+        (["scale", "--role", "web=0"], "--role: 'web=0' asks for 0 instances. Ask for 1 to 1000.\n"),
+        (["scale", "--role", "web=1001"], "--role: 'web=1001' asks for 1001 instances. Ask for 1 to 1000.\n"),
         (["scale", "--role", "mail=1"], "--role: no role 'mail' runs here. Choose from web, jobs.\n"),
         (["restart"], "restart: nothing is named. Add --instance NAME or --role NAME.\n"),
         (["restart", "--role", "mail"], "--role: no role 'mail' runs here. Choose from web, jobs.\n"),
@@ -518,3 +519,34 @@ def test_an_entry_point_may_be_any_program_of_the_role(service, rolepack):
     (place / "roles/jobs/bin/serve.sh").write_text('echo "serving $1 as $RoleInstanceID"; exec sleep 600\n')
     rolepack.ok("emulate", "--detach", "--role", "jobs", cwd=place)
     assert "jobs_IN_0 | serving one as jobs_IN_0\n" in rolepack.ok("logs", cwd=place)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"wish": "dance"},
+        {},
+        {"wish": "scale"},
+        {"wish": "scale", "counts": [1]},
+        {"wish": "status", "NAME": "stop"},
+        {"wish": "upgrade", "run": "/etc/passwd"},
+    ],
+)
+def test_a_wish_that_nobody_knows_is_answered_and_harms_nothing(wish, service, rolepack):
+    place = service("background")
+    rolepack.ok("emulate", "--detach", cwd=place)
+    (answer,) = control.ask(state_folder(place), wish)
+    assert answer["faults"][0]["wrong"] == "this emulator does not know that wish"
+    assert rolepack.status(place)["instances"][0]["state"] == "Ready"
+    assert (place / ".rolepack/emulator/emulator.log").read_text() == ""
+
+
+def test_a_subscriber_gets_events_and_output(service, rolepack):
+    place = service("slow-to-end")
+    rolepack.ok("emulate", "--detach", cwd=place)
+    answers = control.ask(state_folder(place), to_message(Watch(output=True)), patience=30)
+    assert next(answers)["snapshot"]["service"]
+    rolepack.ok("stop", cwd=place)
+    events = list(answers)
+    assert {"event": "output", "instance": "jobs_IN_0", "text": "saved\n"} in events
+    assert {"event": "state", "instance": "jobs_IN_0", "state": "Stopping", "why": ""} in events
