@@ -29,6 +29,8 @@ _SCRIPTS = {"node": ".js", "php": ".php", "java": ".jar", "powershell": ".ps1", 
 _PYTHON = re.compile(r"pythonw?[\d.]*|pyw?")
 _NO_SCRIPT = re.compile(r"-[A-Za-z]*[cm].*|-e|-r")
 """Options of interpreters, PowerShell apart, after which there is a program of another kind."""
+VARIABLE = re.compile(r"%(\w+)%")
+"""A variable of the environment, as Windows writes it."""
 _WITH_VALUE = {"--require", "--import", "--loader"}
 
 
@@ -101,6 +103,11 @@ def words(command_line: str) -> list[str]:
     found = split(line)
     switch = _SWITCH.fullmatch(found[0]) if found else None
     return [switch[1], *found[1:]] if switch else found
+
+
+def expanded(text: str, environ: Mapping[str, str]) -> str:
+    """A text with its %VARIABLES%, as a shell gives it to a program; unknown ones stay."""
+    return VARIABLE.sub(lambda match: environ.get(match[1], match[0]), text)
 
 
 def program_name(program: str) -> str:

@@ -82,6 +82,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing if it is not there."""
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal; the file is never read whole."""
     import hashlib  # which loads OpenSSL, and most commands need none

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from cloudservice import (
+    commandline,
     configuration,
     configuration_rules,
     definition,
@@ -26,7 +27,6 @@ from cloudservice.service import Role, Service, Source, Virtual
 
 UNNAMED = "Default"
 """The configuration of a ServiceConfiguration.cscfg, which the first SDKs knew alone."""
-_VARIABLE = re.compile(r"%(\w+)%")
 _CONFIGURATION = re.compile(r"ServiceConfiguration(?:\.(.+))?\.cscfg", re.IGNORECASE)
 
 
@@ -76,7 +76,7 @@ def content_folders(folder: Path, role: Role) -> dict[str, Path]:
     found: dict[str, Path] = {}
     faults = []
     for content in role.contents:
-        written = _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), content.source)
+        written = commandline.expanded(content.source, os.environ)
         place = source_rules.physical_directory(folder, written)
         if not place.is_dir():
             wrong = (
@@ -97,7 +97,7 @@ def content_folders(folder: Path, role: Role) -> dict[str, Path]:
 def content_variables(service: Service) -> set[str]:
     """The variables of this machine that say where contents are."""
     sources = (content.source for role in service.roles for content in role.contents)
-    return {name for source in sources for name in _VARIABLE.findall(source)}
+    return {name for source in sources for name in commandline.VARIABLE.findall(source)}
 
 
 def site_folders(folder: Path, role: Role, source: Source) -> dict[str, Path]:

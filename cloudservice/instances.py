@@ -75,9 +75,11 @@ def instances(service: Service, roles: Iterable[str]) -> tuple[Instance, ...]:
 def role_environment(service: Service, deployment: Deployment, current: Instance) -> dict[str, Any]:
     """The ROLE_ENVIRONMENT document of one instance, ready for JSON."""
     roles: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    there = {instance.role for instance in deployment.instances}
+    forbidden = {role: _forbidden(service, current.role, role) for role in there}
     for instance in deployment.instances:
         seen = _seen(deployment, instance)
-        for name in _forbidden(service, current.role, instance.role):
+        for name in forbidden[instance.role]:
             seen["endpoints"].pop(name, None)
         roles.setdefault(instance.role, {"instances": []})["instances"].append(seen)
     stores = deployment.local_resources[current.name]

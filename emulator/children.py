@@ -53,9 +53,9 @@ def on_end(pid: int, tell: Callable[[int], None]) -> None:
 
 def kill_orphans(mark: str) -> None:
     """Kill, with all their descendants, the processes of an instance that have lost their parent."""
-    for pid in _children(os.getpid()):
+    for pid in of(os.getpid()):
         if pid not in _ended and _has(pid, mark):
-            for one in _below(pid):
+            for one in list(_below(pid)):  # all of them first: a killed process has no children any more
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(one, signal.SIGKILL)
 
@@ -77,11 +77,12 @@ def _reap() -> None:
 def _below(pid: int) -> Iterator[int]:
     """A process and its descendants; those that are born meanwhile are orphans soon, and found the next time."""
     yield pid
-    for child in _children(pid):
+    for child in of(pid):
         yield from _below(child)
 
 
-def _children(pid: int) -> list[int]:
+def of(pid: int) -> list[int]:
+    """The children of a process, whichever of its threads has started them; only Linux tells."""
     if sys.platform != "linux":
         return []
     try:

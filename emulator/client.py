@@ -16,9 +16,8 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.plain import from_plain
 from emulator import control, run
-from emulator.control import Message
 from emulator.run import Run
-from emulator.wishes import Inside, to_message
+from emulator.wishes import Inside, Message, to_message
 
 _AFTER_GRACE = 30.0
 """Seconds that a stop may take longer than the grace of the instances."""
@@ -142,7 +141,7 @@ def _wait_until_ready(told: Run, child: "subprocess.Popen[bytes]", tell: Callabl
             for name, lines in printed.items():
                 for line in lines:
                     tell(f"{name} | {line}")
-            raise ServiceError(*(from_plain(Fault, fault) for fault in message["faults"]))
+            _raise(message)
         if message["event"] == "said":
             tell(str(message["text"]))
             continue

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from cloudservice.files import write_whole
+from emulator.wishes import Message
 
-Message = dict[str, Any]
 TIMEOUT = 10.0
 """Seconds that an emulator may take to answer."""
 _LONGEST_REQUEST = 1 << 16

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cloudservice import rolemodel
+from cloudservice import files, rolemodel
 from cloudservice.instances import Address, Deployment, Instance, LocalResource, instances, stores
 from emulator import launch, ports
 from emulator.run import Run
@@ -75,11 +75,7 @@ def forget_old(run: Run) -> None:
 
 def deployment_ids(resources: Path) -> list[str]:
     """The ids of the deployments that have folders below `resources`, oldest first."""
-    return sorted({path.name.partition(".")[0] for path in _entries(resources)})
-
-
-def _entries(folder: Path) -> Iterable[Path]:
-    return folder.iterdir() if folder.is_dir() else ()
+    return sorted({path.name.partition(".")[0] for path in files.entries(resources)})
 
 
 def _new_id(run: Run) -> str:

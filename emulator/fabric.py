@@ -104,11 +104,7 @@ class Fabric:
 
     async def scale(self, counts: dict[str, int], tell: Tell) -> tuple[Fault, ...]:
         """Give roles other numbers of instances, for this run; returns what failed."""
-        faults = [
-            Fault("--role", f"no role '{name}' runs here", f"Choose from {', '.join(self.run.roles)}")
-            for name in counts
-            if name not in self.run.roles
-        ]
+        faults = self._unknown_roles(counts)
         faults += [
             Fault("--role", f"'{name}={count}' asks for {count} instances", f"Ask for 1 to {MOST_INSTANCES}")
             for name, count in counts.items()
@@ -126,11 +122,7 @@ class Fabric:
     async def restart(self, roles: Collection[str], names: Collection[str], tell: Tell) -> tuple[Fault, ...]:
         """Recycle instances, of whole roles or by name, one update domain at a time; returns what failed."""
         async with self._changing:
-            faults = [
-                Fault("--role", f"no role '{name}' runs here", f"Choose from {', '.join(self.run.roles)}")
-                for name in roles
-                if name not in self.run.roles
-            ]
+            faults = self._unknown_roles(roles)
             faults += [
                 Fault("--instance", f"there is no instance '{name}'", f"Choose from {', '.join(self._members)}")
                 for name in names
@@ -140,6 +132,10 @@ class Fabric:
                 return tuple(faults)
             chosen = {one.name for one in self.members if one.instance.role in roles or one.name in names}
             return await self._walk(self.run, dict.fromkeys(chosen, "it was asked to restart"), tell)
+
+    def _unknown_roles(self, names: Iterable[str]) -> list[Fault]:
+        remedy = f"Choose from {', '.join(self.run.roles)}"
+        return [Fault("--role", f"no role '{name}' runs here", remedy) for name in names if name not in self.run.roles]
 
     async def configure(self, configured: Mapping[str, RoleConfiguration], tell: Tell) -> tuple[Fault, ...]:
         """Apply a changed configuration: instance counts and settings, one update domain at a time.
@@ -373,8 +369,7 @@ class Fabric:
         self._say(f"{shown(sorted(paths)[0])}{more} changed")
         if any(path.name in _NEEDS for path in paths):
             self._say("what a role needs is installed by `invoke upgrade`, or at the next start")
-        for fault in await self.restart(roles, (), self._say):
-            self._say(str(fault))
+        self._say_all(await self.restart(roles, (), self._say))
 
     def _tell_quota(self, name: str, text: str) -> None:
         if name in self._members:
@@ -389,8 +384,7 @@ class Fabric:
     async def _follow_configuration(self) -> None:
         async def apply(configured: Mapping[str, RoleConfiguration]) -> None:
             self._say(f"{shown(self.run.configuration)} has changed")
-            for fault in await self.configure(configured, self._say):
-                self._say(str(fault))
+            self._say_all(await self.configure(configured, self._say))
 
         await watch.configuration(lambda: (self.run.place, self.run.configuration), apply, self._say)
 
@@ -401,6 +395,10 @@ class Fabric:
             late = [f"{one.name} ({one.life.state})" for one in self.members if not one.life.is_settled]
             if not self._is_up:
                 self._say(f"still waiting for {', '.join(late)}")
+
+    def _say_all(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            self._say(str(fault))
 
     def _say(self, text: str) -> None:
         self._console.say(text)

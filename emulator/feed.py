@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
 
-Message = dict[str, Any]
+from emulator.wishes import Message
+
 _WAITING = 10_000
 """Messages kept for a slow subscriber; what comes then is counted instead."""
 

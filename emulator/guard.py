@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from emulator import children
 
@@ -80,7 +79,7 @@ def _wait_for(emulator: int) -> int:
 def _kill_descendants() -> None:
     """Kill until no child is left; the children of a killed process become the guard's own."""
     while True:
-        for pid in _children():
+        for pid in children.of(os.getpid()):
             _send(os.kill, pid, signal.SIGKILL)
         try:
             os.wait()
@@ -91,8 +90,3 @@ def _kill_descendants() -> None:
 def _send(how: Callable[[int, int], None], target: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         how(target, number)
-
-
-def _children() -> list[int]:
-    me = os.getpid()
-    return [int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_text().split()]

@@ -11,10 +11,11 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import instances
 from emulator import answers, deployment
 from emulator.console import Console, refuse
-from emulator.control import Listener, Message
+from emulator.control import Listener
 from emulator.fabric import Fabric
 from emulator.feed import Feed
 from emulator.run import Run, take
+from emulator.wishes import Message
 
 _FAILED = 1
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cloudservice.instances import Address
 from cloudservice.service import Endpoint, Probe, Role, Service
+from emulator import readiness
 
 _UNTIL_IN = 0.25
 """Seconds between two questions to an instance that has not been in yet; in the cloud it would be the interval."""
@@ -50,21 +51,15 @@ async def follow(check: Check, tell: Callable[[bool], None]) -> None:
 
 
 async def answers(check: Check) -> bool:
-    """Whether the instance accepts a connection and, asked by http, answers 200, all within one interval."""
+    """Whether the instance accepts a connection or, asked by http, answers 200, all within one interval."""
+    if check.probe.protocol == "http":
+        return await readiness.status_line(check.address, check.probe.path or "/", check.probe.interval) in _OK
     try:
         async with asyncio.timeout(check.probe.interval):
-            reader, writer = await asyncio.open_connection(check.address.address, check.address.port)
-            try:
-                if check.probe.protocol != "http":
-                    return True
-                writer.write(
-                    f"GET {check.probe.path or '/'} HTTP/1.1\r\nHost: {check.address.address}:{check.address.port}\r\n"
-                    "User-Agent: Load Balancer Agent\r\nConnection: close\r\n\r\n".encode("latin-1", "replace")
-                )
-                return (await reader.readexactly(len(_OK[0]))) in _OK
-            finally:
-                writer.close()
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            _, writer = await asyncio.open_connection(check.address.address, check.address.port)
+            writer.close()
+            return True
+    except (OSError, TimeoutError):
         return False
 
 

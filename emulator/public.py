@@ -204,6 +204,7 @@ def _bound(port: int, protocol: str) -> socket.socket:
         own.bind((ports.LOOPBACK, port))
         if not is_udp:
             own.listen(BACKLOG)
+        own.setblocking(False)
     except OSError:
         own.close()
         raise
@@ -211,14 +212,8 @@ def _bound(port: int, protocol: str) -> socket.socket:
 
 
 def _listening(instance: str, at: Address) -> socket.socket:
-    own = socket.socket()
     try:
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        own.bind((at.address, at.port))
-        own.listen(BACKLOG)
-        own.setblocking(False)
+        return _bound(at.port, at.protocol)
     except OSError as error:
-        own.close()
         remedy = "Start the service again: it chooses other ports then"
         raise ServiceError(Fault(instance, f"port {at.port} cannot be used: {error.strerror}", remedy)) from None
-    return own

@@ -8,6 +8,7 @@ from cloudservice.instances import Address
 WORKER_LIFE = 1.0
 """Seconds that a worker's program must have lived before its start counts as a success."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
+_STATUS = len("HTTP/1.1 200 ")
 _PATIENCE = 5.0
 """Seconds that one answer may take before the question is asked again."""
 
@@ -21,18 +22,24 @@ async def until_answers(site: Address) -> None:
 
 
 async def _answers(site: Address) -> bool:
+    return (await status_line(site, "/", _PATIENCE, tls=site.protocol == "https")).startswith(b"HTTP/")
+
+
+async def status_line(at: Address, path: str, patience: float, tls: bool = False) -> bytes:
+    """How the answer to a GET begins, as far as `HTTP/1.1 200 `; empty if there is none within some seconds."""
+    context = ssl._create_unverified_context() if tls else None  # noqa: S323 - it is our own
     try:
-        async with asyncio.timeout(_PATIENCE):
-            tls = ssl._create_unverified_context() if site.protocol == "https" else None  # noqa: S323 - it is our own
-            reader, writer = await asyncio.open_connection(site.address, site.port, ssl=tls)
+        async with asyncio.timeout(patience):
+            reader, writer = await asyncio.open_connection(at.address, at.port, ssl=context)
             try:
-                host = f"{site.address}:{site.port}"
                 writer.write(
-                    f"GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Load Balancer Agent\r\n"
-                    "Connection: close\r\n\r\n".encode()
+                    f"GET {path} HTTP/1.1\r\nHost: {at.address}:{at.port}\r\nUser-Agent: Load Balancer Agent\r\n"
+                    "Connection: close\r\n\r\n".encode("latin-1", "replace")
                 )
-                return (await reader.read(5)) == b"HTTP/"
+                return await reader.readexactly(_STATUS)
             finally:
                 writer.close()
+    except asyncio.IncompleteReadError as error:
+        return error.partial
     except (OSError, TimeoutError):
-        return False
+        return b""

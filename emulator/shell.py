@@ -1,7 +1,6 @@
 """How this system runs the command lines of a role, which are written for Windows."""
 
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +12,12 @@ from cloudservice.commandline import Files, Script
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address
 from cloudservice.service import Role
+from emulator import ports
 from emulator.run import Run
 
 SITE_HOST = Path(__file__).parent / "hosts" / "site.py"
 _CONFIGURES, _LAUNCHES = "configurecloudservice.ps1", "launchworker.ps1"
 _BATCH = (".cmd", ".bat")
-_VARIABLE = re.compile(r"%(\w+)%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,11 @@ class Shell:
     role: Role
     approot: Path
     logs: Path
+
+    @property
+    def _base(self) -> str:
+        """The folder below the role's in which its command lines start."""
+        return "bin" if self.role.kind == "web" else ""
 
     def site(
         self, addresses: Mapping[str, Address], sockets: Sequence[Listening], environ: Mapping[str, str]
@@ -85,22 +89,21 @@ class Shell:
             wrong = f"its program `{self.role.entry_point}` is not Python"
             raise ServiceError(Fault(f"role '{self.role.name}'", wrong, "Leave it out of --debug"))
         waits = ("--wait-for-client",) if self.run.waits_for_debugger else ()
-        listens = ("--listen", f"127.0.0.1:{runtime.debug_port + number}", *waits)
+        listens = ("--listen", f"{ports.LOOPBACK}:{runtime.debug_port + number}", *waits)
         # Frozen modules and file checks of pydevd would only make it warn.
         argv = (python, "-X", "frozen_modules=off", "-u", str(runtime.debugger / "debugpy"), *listens, *rest[1:])
         return replace(program, argv=argv, environ={**program.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
 
     def command(self, command_line: str, environ: Mapping[str, str]) -> Command | None:
         """The command that this system runs for a task or an entry point; None if it has no way."""
-        base = "bin" if self.role.kind == "web" else ""
         words = commandline.words(command_line)
-        program, *arguments = (words[:1] + [_expanded(word, environ) for word in words[1:]]) or [""]
+        program, *arguments = (words[:1] + [commandline.expanded(word, environ) for word in words[1:]]) or [""]
         if not program:
             return None
         if commandline.is_python(program):
-            return self._python(self.approot / base, arguments, environ, "LaunchWorker.ps1.log")
+            return self._python(self.approot / self._base, arguments, environ, "LaunchWorker.ps1.log")
         files = Files(self.approot)
-        script = commandline.powershell_script([program, *arguments], base)
+        script = commandline.powershell_script([program, *arguments], self._base)
         if script is not None:
             return self._powershell(files, script, environ)
         return self._program(files, program, arguments, environ)
@@ -109,19 +112,18 @@ class Shell:
         self, files: Files, program: str, arguments: Sequence[str], environ: Mapping[str, str]
     ) -> Command | None:
         """A file of the role, or its twin where this is not Windows and the file is for that, or one of the system."""
-        base = "bin" if self.role.kind == "web" else ""
         log = program.replace("\\", "/").rpartition("/")[2] + ".log"
-        found = files.find(program, base)
+        found = files.find(program, self._base)
         name = program if found is None else found.name
         if os.name != "nt" and name.lower().endswith((*_BATCH, ".ps1")):
-            twin = self._twin(files, program, base)
-            return None if twin is None else self._run(twin, arguments, self.approot / base, environ, log)
+            twin = self._twin(files, program, self._base)
+            return None if twin is None else self._run(twin, arguments, self.approot / self._base, environ, log)
         if found is not None and (os.name == "nt" or found.suffix.lower() != ".exe"):
-            return self._run(found, arguments, self.approot / base, environ, log)
+            return self._run(found, arguments, self.approot / self._base, environ, log)
         path = shutil.which(program)
         if path is None or (os.name != "nt" and path.lower().endswith(".exe")):
             return None
-        return Command((path, *arguments), self.approot / base, environ, self.logs / log)
+        return Command((path, *arguments), self.approot / self._base, environ, self.logs / log)
 
     def _powershell(self, files: Files, script: Script, environ: Mapping[str, str]) -> Command | None:
         """`ps.cmd SCRIPT.ps1 …`: the .py twin beside the script, what the known scripts do, or the script itself.
@@ -175,8 +177,3 @@ class Shell:
     def _python(self, cwd: Path, arguments: Sequence[str], environ: Mapping[str, str], log: str) -> Command:
         argv = (str(self.run.runtimes[self.role.name].python), "-u", *arguments)
         return Command(argv, cwd, environ, self.logs / log)
-
-
-def _expanded(word: str, environ: Mapping[str, str]) -> str:
-    """An argument with its %VARIABLES%, as a shell gives it to a program; unknown ones stay."""
-    return _VARIABLE.sub(lambda match: environ.get(match[1], match[0]), word)

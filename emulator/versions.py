@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from cloudservice.files import entries
 from emulator.run import Run
 
 MOST_BYTES = 100_000_000
@@ -34,7 +35,7 @@ def keep(run: Run, is_over: threading.Event) -> Run | None:
     if sum(_size(folder) for folder in folders) > MOST_BYTES:
         return None
     versions = run.state / "versions"
-    number = 1 + max((int(path.name) for path in _entries(versions) if path.name.isdigit()), default=0)
+    number = 1 + max((int(path.name) for path in entries(versions) if path.name.isdigit()), default=0)
     part = versions / f"{number}.part"
     try:
         for folder, name in folders.items():
@@ -55,7 +56,7 @@ def keep(run: Run, is_over: threading.Event) -> Run | None:
 def forget(run: Run, used: Iterable[Run]) -> None:
     """Remove the copies that none of these runs uses."""
     kept = {folder.parent for one in used for folder in _folders(one)}
-    for path in _entries(run.state / "versions"):
+    for path in entries(run.state / "versions"):
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -64,10 +65,6 @@ def _folders(run: Run) -> Iterable[Path]:
     yield from run.sources.values()
     for sites in run.sites.values():
         yield from sites.values()
-
-
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _size(folder: Path) -> int:

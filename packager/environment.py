@@ -25,7 +25,7 @@ _SERVERS = ("granian>=2.8,<2.9", "waitress>=3,<4")
 """For web roles, best first: granian is the fastest; waitress is pure Python and runs on any interpreter.
 
 emulator/hosts/site.py uses workers of granian that are not documented, hence the narrow range."""
-_DEBUGGER = "debugpy>=1.8,<2"
+_DEBUGGERS = ("debugpy>=1.8,<2",)
 _INSTALL = ("pip", "install", "--quiet", "--compile-bytecode")
 _DEVIATIONS = "deviations.txt"
 _LOCK = ".lock"
@@ -64,28 +64,29 @@ def prune(place: Path, python: Path) -> None:
 
 def runtime_kit(python: Path, report: Report, offline: bool = False) -> Path:
     """A folder with a web server for the interpreter, to stand behind the role's own packages on its path."""
-    key = _digest([_version(python), sys.platform, *_SERVERS])
-    final = platformdirs.user_cache_path("rolepack") / "kits" / key
-    if not final.is_dir():
-        report("Installing the web server", 0, 0)
-        environ = index.uv_environ(offline)
-        with _part_folder(final) as part:
-            words: list[str | Path] = [*_INSTALL, "--python", python, "--target", part, "--only-binary", ":all:"]
-            try:
-                _uv([*words, _SERVERS[0]], "web server", environ)
-            except ServiceError:
-                _uv([*words, _SERVERS[1]], "web server", environ)
-    return final
+    return _kit("web server", _SERVERS, python, report, offline)
 
 
 def debug_kit(python: Path, report: Report, offline: bool = False) -> Path:
     """A folder with debugpy for the interpreter."""
-    final = platformdirs.user_cache_path("rolepack") / "kits" / _digest([_version(python), sys.platform, _DEBUGGER])
+    return _kit("debugger", _DEBUGGERS, python, report, offline)
+
+
+def _kit(what: str, choices: Sequence[str], python: Path, report: Report, offline: bool) -> Path:
+    """A folder with the first of some packages that there is for the interpreter."""
+    final = platformdirs.user_cache_path("rolepack") / "kits" / _digest([_version(python), sys.platform, *choices])
     if not final.is_dir():
-        report("Installing the debugger", 0, 0)
+        report(f"Installing the {what}", 0, 0)
+        environ = index.uv_environ(offline)
         with _part_folder(final) as part:
             words: list[str | Path] = [*_INSTALL, "--python", python, "--target", part, "--only-binary", ":all:"]
-            _uv([*words, _DEBUGGER], "debugger", index.uv_environ(offline))
+            for choice in choices:
+                try:
+                    _uv([*words, choice], what, environ)
+                    break
+                except ServiceError:
+                    if choice == choices[-1]:
+                        raise
     return final
 
 

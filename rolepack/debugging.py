@@ -1,8 +1,7 @@
 """`--debug ROLE[=PORT]`: which roles run under debugpy, and the settings with which VS Code attaches to them."""
 
 import json
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,19 +89,10 @@ def _count(told: "Run", role: str) -> int:
 
 def _free(count: int, taken: set[int]) -> int:
     """The first of so many free ports in a row."""
-    return next(first for first in _firsts() if all(_is_free(first + each, taken) for each in range(count)))
+    from emulator import ports
 
-
-def _firsts() -> Iterator[int]:
-    yield from range(_FIRST_PORT, _LAST_PORT)
-
-
-def _is_free(port: int, taken: set[int]) -> bool:
-    if port in taken:
-        return False
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    return next(
+        first
+        for first in range(_FIRST_PORT, _LAST_PORT)
+        if all(port not in taken and ports.is_free(port) for port in range(first, first + count))
+    )

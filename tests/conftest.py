@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -130,6 +131,21 @@ def until(condition: Callable[[], object], limit: float = LIMIT) -> object:
             return found
         time.sleep(0.02)
     raise AssertionError(f"not within {limit} s: {condition}")
+
+
+def one(status: dict, name: str) -> dict:
+    """What a status says of an instance."""
+    return next(instance for instance in status["instances"] if instance["name"] == name)
+
+
+def said(place: Path) -> str:
+    """What a detached emulator has said of itself."""
+    return (place / ".rolepack/emulator/console.log").read_text(encoding="utf-8")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def get(url: str) -> bytes:

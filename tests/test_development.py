@@ -9,20 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import get, until
-
-
-def one(status: dict, name: str) -> dict:
-    return next(instance for instance in status["instances"] if instance["name"] == name)
-
-
-def said(place: Path) -> str:
-    return (place / ".rolepack/emulator/console.log").read_text(encoding="utf-8")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+from conftest import free_port, get, one, said, until
 
 
 def test_a_changed_file_recycles_its_role_by_update_domain(service, rolepack):

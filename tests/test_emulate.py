@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import get, is_alive, status_of, until
+from conftest import get, is_alive, one, status_of, until
 
 
 def about(place: Path, rolepack) -> dict:
@@ -20,10 +20,6 @@ def about(place: Path, rolepack) -> dict:
 
 def log_folder(status: dict, name: str) -> Path:
     return Path(one(status, name)["log_folder"])
-
-
-def one(status: dict, name: str) -> dict:
-    return next(instance for instance in status["instances"] if instance["name"] == name)
 
 
 def processes(status: dict) -> list[int]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import get, status_of, until
+from conftest import free_port, get, one, status_of, until
 
 ECHO = '''
 """Echoes on each of its endpoints, by tcp and udp, its name before what it got; /health is as the file `sick` says."""
@@ -114,15 +114,6 @@ def new_client() -> socket.socket:
     client = socket.socket(type=socket.SOCK_DGRAM)
     client.settimeout(1)
     return client
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def one(status: dict, name: str) -> dict:
-    return next(instance for instance in status["instances"] if instance["name"] == name)
 
 
 def test_tcp_and_udp_are_balanced(ends, rolepack):

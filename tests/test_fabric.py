@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -13,15 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import get, is_alive, until
+from conftest import free_port, get, is_alive, one, said, until
 
 from emulator import control
 from emulator.run import state_folder
 from emulator.wishes import Watch, to_message
-
-
-def one(status: dict, name: str) -> dict:
-    return next(instance for instance in status["instances"] if instance["name"] == name)
 
 
 def names(status: dict) -> list[str]:
@@ -242,10 +237,6 @@ def edit(place: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def said(place: Path) -> str:
-    return (place / ".rolepack/emulator/console.log").read_text(encoding="utf-8")
-
-
 def settings_of(place: Path, instance: str) -> dict:
     document = place / ".rolepack/emulator/roles" / instance / "role-environment.json"
     return json.loads(document.read_text(encoding="utf-8"))["current"]["settings"]
@@ -375,11 +366,6 @@ def test_an_upgrade_that_does_not_come_up_goes_back(pair, rolepack):
     path.write_text(broken.replace("raise SystemExit", "str"))
     rolepack.ok("upgrade", cwd=pair)
     assert words(rolepack.status(pair)) == {"version two"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_an_upgrade_brings_new_endpoints_settings_and_roles(service, rolepack):
