@@ -9,8 +9,12 @@ from cloudservice.instances import Address
 from emulator.shared import BACKLOG
 
 _CHUNK = 1 << 16
-_PATIENCE = 5.0
+PATIENCE = 10.0
+"""Seconds that a connection waits for an instance that is Ready: as long as most need to come back."""
+_HEAD = 5.0
 """Seconds for the head of a request that can only be refused."""
+_RETRY = 0.02
+"""Seconds until instances that should be Ready, but accept nothing, are tried again."""
 _NONE_READY = b"no instance of the role is Ready\n"
 _UNAVAILABLE = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 1\r\nConnection: close\r\n"
@@ -21,13 +25,22 @@ _UNAVAILABLE = (
 class Balancer:
     """One public port."""
 
-    def __init__(self, is_http: bool) -> None:
-        self.backends: Sequence[Address] = ()
-        """Where connections go, in turn."""
+    def __init__(self, is_http: bool, patience: float = PATIENCE) -> None:
+        self._backends: Sequence[Address] = ()
+        self._has_backends = asyncio.Event()
         self._is_http = is_http
+        self._patience = patience
         self._turn = 0
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+
+    def direct(self, backends: Sequence[Address]) -> None:
+        """Let new connections, and those that wait, go to these instances in turn."""
+        self._backends = backends
+        if backends:
+            self._has_backends.set()
+        else:
+            self._has_backends.clear()
 
     async def open(self, listening: socket.socket) -> None:
         """Accept the connections of a bound socket."""
@@ -51,9 +64,8 @@ class Balancer:
         await asyncio.gather(*ended)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client to its end. Without a Ready instance it gets a 503 if it speaks HTTP, else nothing."""
+        """Serve one client to its end. If no instance gets Ready, it is told by a 503 if it speaks HTTP."""
         self._keep(asyncio.current_task())
-        self._turn += 1
         with contextlib.suppress(asyncio.CancelledError), contextlib.closing(writer):
             # close() wants a cancellation; asyncio's own callback would print a traceback
             await self._pass_on(reader, writer)
@@ -69,31 +81,35 @@ class Balancer:
         await self._connected(reader, writer)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        backend = await _connect(self.backends, self._turn)
-        if backend:
-            with contextlib.closing(backend[1]):
-                await asyncio.gather(_copy(reader, backend[1]), _copy(backend[0], writer))
-        elif self._is_http:
-            await _refuse(reader, writer)
+        try:
+            async with asyncio.timeout(self._patience):
+                from_backend, to_backend = await self._backend()
+        except TimeoutError:
+            if self._is_http:
+                await _refuse(reader, writer)
+            return
+        with contextlib.closing(to_backend):
+            await asyncio.gather(_copy(reader, to_backend), _copy(from_backend, writer))
+
+    async def _backend(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the instance whose turn it is, or to the next that accepts one, as soon as one does."""
+        while True:
+            await self._has_backends.wait()
+            self._turn += 1
+            there = self._backends
+            for offset in range(len(there)):
+                backend = there[(self._turn + offset) % len(there)]
+                with contextlib.suppress(OSError):
+                    return await asyncio.open_connection(backend.address, backend.port)
+            await asyncio.sleep(_RETRY)
 
 
 async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer a request that no instance can answer; its head is read first, else the client would see a reset."""
     with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_HEAD):
             await reader.readuntil(b"\r\n\r\n")
         writer.write(_UNAVAILABLE)
-
-
-async def _connect(backends: Sequence[Address], turn: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-    """A connection to the instance whose turn it is, or to the next that accepts one."""
-    for offset in range(len(backends)):
-        backend = backends[(turn + offset) % len(backends)]
-        try:
-            return await asyncio.open_connection(backend.address, backend.port)
-        except OSError:
-            continue
-    return None
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -17,11 +17,14 @@ class DatagramBalancer(asyncio.DatagramProtocol):
     """One public port."""
 
     def __init__(self) -> None:
-        self.backends: Sequence[Address] = ()
-        """Where clients go, in turn."""
+        self._backends: Sequence[Address] = ()
         self._turn = 0
         self._public: asyncio.DatagramTransport | None = None
         self._clients: dict[tuple[str, int], _Client] = {}
+
+    def direct(self, backends: Sequence[Address]) -> None:
+        """Let clients go to these instances in turn, also those of any other."""
+        self._backends = backends
 
     async def open(self, bound: socket.socket) -> None:
         """Serve the datagrams of a bound socket."""
@@ -38,7 +41,7 @@ class DatagramBalancer(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Pass a client's datagram on; while no instance is Ready it is lost, as udp may be."""
         client = self._clients.pop(addr, None)
-        if client and client.backend not in self.backends:
+        if client and client.backend not in self._backends:
             client.close()
             client = None
         if client is None:
@@ -57,12 +60,12 @@ class DatagramBalancer(asyncio.DatagramProtocol):
         self._clients.pop(addr, None)
 
     def _connected(self, addr: tuple[str, int]) -> "_Client | None":
-        if not self.backends:
+        if not self._backends:
             return None
         if len(self._clients) >= _MOST_CLIENTS:
             next(iter(self._clients.values())).close()
         self._turn += 1
-        return _Client(self, addr, self.backends[self._turn % len(self.backends)])
+        return _Client(self, addr, self._backends[self._turn % len(self._backends)])
 
 
 class _Client:

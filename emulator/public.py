@@ -124,7 +124,7 @@ class PublicSide:
         for public in self.endpoints:
             there = [one for one in ready(public.role, public.endpoint) if public.instance in {None, one[0]}]
             names = tuple(name for name, _ in there)
-            public.balancer.backends = [address for _, address in there]
+            public.balancer.direct([address for _, address in there])
             if public.shared and names != public.ready:
                 by_source = (public.endpoint.distribution or "").lower().startswith("sourceip")
                 public.shared.choose([public.slots[name] for name in names if name in public.slots], by_source)

@@ -7,14 +7,14 @@ from cloudservice.instances import Address
 from emulator.balancer import Balancer
 
 
-async def backend(name: bytes) -> tuple[asyncio.Server, Address]:
+async def backend(name: bytes, port: int = 0) -> tuple[asyncio.Server, Address]:
     """A server that answers everything it got, with its name, once the client has said its all."""
 
     async def answer(reader, writer):
         writer.write(name + b":" + await reader.read())
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", port)
     return server, Address("tcp", "127.0.0.1", server.sockets[0].getsockname()[1])
 
 
@@ -31,11 +31,11 @@ class Public:
         await self.balancer.close()
 
 
-async def opened(backends, http: bool) -> Public:
+async def opened(backends, http: bool, patience: float = 10) -> Public:
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    balancer = Balancer(is_http=http)
-    balancer.backends = backends
+    balancer = Balancer(is_http=http, patience=patience)
+    balancer.direct(backends)
     await balancer.open(listening)
     return Public(balancer, port)
 
@@ -76,12 +76,30 @@ def test_large_bodies_pass_whole_in_both_directions():
 
 def test_without_a_ready_instance_an_http_client_is_told_and_any_other_hung_up_on():
     async def scenario(http, text):
-        async with await opened([], http) as public:
+        async with await opened([], http, patience=0.1) as public:
             return await ask(public, text)
 
     answer = asyncio.run(scenario(True, b"GET / HTTP/1.1\r\n\r\n"))
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert asyncio.run(scenario(False, b"")) == b""
+
+
+def test_a_connection_waits_for_an_instance_that_comes_back():
+    async def scenario():
+        server, address = await backend(b"one")
+        server.close()
+        await server.wait_closed()
+        public = await opened([], http=True)
+        async with public:
+            asked = asyncio.create_task(ask(public, b"x"))
+            while not public.balancer._connections:
+                await asyncio.sleep(0)
+            public.balancer.direct([address])  # which does not listen yet
+            again, _ = await backend(b"again", address.port)
+            async with again:
+                return await asked
+
+    assert asyncio.run(scenario()) == b"again:x"
 
 
 def test_a_client_that_vanishes_leaves_the_others_alone():
