@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -34,12 +33,12 @@ VARIABLE = re.compile(r"%(\w+)%")
 _WITH_VALUE = {"--require", "--import", "--loader"}
 
 
-@dataclass
 class Files:
     """The files of a role whose folder is `root`; what is there is listed once."""
 
-    root: Path
-    _listings: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._listings: dict[str, Mapping[str, str]] = {}
 
     def find(self, path: str, base: str = "") -> Path | None:
         """The file that a Windows path means in the folder `base` of the role, in any case.

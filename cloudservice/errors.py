@@ -1,13 +1,11 @@
 """The one error that a user can mend."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Level = Literal["error", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """One thing that is wrong: where (a file, or another place), what, and what to do about it.
 
     `rule` is the name of a rule of cloudservice.rules where one was broken. A warning never stops a command.

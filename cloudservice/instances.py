@@ -1,8 +1,7 @@
 """From a service to its instances, and to the role environment document that each of them reads."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloudservice.service import LocalStorage, Role, Service
 
@@ -19,8 +18,7 @@ def stores(role: Role) -> tuple[LocalStorage, ...]:
     return role.local_storage if DIAGNOSTIC_STORE in declared else (*role.local_storage, _DIAGNOSTICS)
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """One running copy of a role."""
 
     role: str
@@ -34,8 +32,7 @@ class Instance:
         return f"{self.role}_IN_{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where an endpoint of one instance listens."""
 
     protocol: str
@@ -43,16 +40,14 @@ class Address:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class LocalResource:
+class LocalResource(NamedTuple):
     """A local store of one instance: absolute path and size in MB."""
 
     path: str
     size_in_mb: int
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(NamedTuple):
     """Everything that is decided when a service is deployed, by instance name and then by endpoint or store."""
 
     id: str
@@ -90,7 +85,7 @@ def role_environment(service: Service, deployment: Deployment, current: Instance
             **here,
             "role": current.role,
             "settings": dict(service.configured[current.role].settings),
-            "local_resources": {name: asdict(store) for name, store in stores.items()},
+            "local_resources": {name: store._asdict() for name, store in stores.items()},
         },
         "roles": roles,
     }
@@ -115,5 +110,5 @@ def _seen(deployment: Deployment, instance: Instance) -> dict[str, Any]:
         "id": instance.name,
         "update_domain": instance.update_domain,
         "fault_domain": instance.fault_domain,
-        "endpoints": {name: asdict(address) for name, address in endpoints.items()},
+        "endpoints": {name: address._asdict() for name, address in endpoints.items()},
     }

@@ -5,8 +5,7 @@ Source: Microsoft's page on the xpath values of a role configuration; there is n
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloudservice import modules
 from cloudservice.service import Role
@@ -63,8 +62,7 @@ def place(xpath: str) -> Place | None:
     return ("current", group, name, key) if key else ("current", group, name)
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """What a role's xpaths may name: by the group of a place. Where a module is not known, they may name more."""
 
     groups: Mapping[str, Set[str]]

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 
 from cloudservice.errors import Fault
 from cloudservice.plain import to_plain
-from emulator.fabric import Fabric, Tell
+from emulator.changes import Changes, Tell
+from emulator.fabric import Fabric
 from emulator.feed import Feed
 from emulator.run import take
 from emulator.status import snapshot
@@ -15,7 +16,7 @@ Change = Callable[[Tell], Coroutine[None, None, tuple[Fault, ...]]]
 """Makes a change and tells how it goes; gives what failed."""
 
 
-async def answer(asked: Message, fabric: Fabric, feed: Feed) -> AsyncGenerator[Message, None]:
+async def answer(asked: Message, fabric: Fabric, changes: Changes, feed: Feed) -> AsyncGenerator[Message, None]:
     """Do what is wished, and say how it goes."""
     match from_message(asked):
         case Status():
@@ -30,19 +31,19 @@ async def answer(asked: Message, fabric: Fabric, feed: Feed) -> AsyncGenerator[M
             async for message in feed.subscribe(output):
                 yield message
         case wish:
-            async for message in _change(_of(wish, fabric)):
+            async for message in _change(_of(wish, fabric, changes)):
                 yield message
 
 
-def _of(wish: Wish | None, fabric: Fabric) -> Change:
+def _of(wish: Wish | None, fabric: Fabric, changes: Changes) -> Change:
     """The change that a wish means."""
     match wish:
         case Scale(counts):
-            return lambda tell: fabric.scale(dict(counts), tell)
+            return lambda tell: changes.scale(counts, tell)
         case Restart(roles, instances):
-            return lambda tell: fabric.restart(roles, instances, tell)
+            return lambda tell: changes.restart(roles, instances, tell)
         case Upgrade(path) if path.parent == fabric.run.state:
-            return lambda tell: fabric.upgrade(take(path), tell)
+            return lambda tell: changes.upgrade(take(path), tell)
     return _unknown
 
 

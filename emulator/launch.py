@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloudservice import xpath
-from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance, role_environment
+from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance
 from cloudservice.service import Role, Task, Variable
 from emulator import children, probes
 from emulator.probes import Check
@@ -18,25 +17,21 @@ _FROM_OUTSIDE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__
 """Variables of whoever started the emulator that would change a role's interpreter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A startup task: its command, or None where this system cannot run it."""
 
     task: Task
     command: Command | None
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """An instance: its startup tasks, its program, its ROLE_ENVIRONMENT document, and where site and endpoints are.
+class Launch(NamedTuple):
+    """An instance: its startup tasks, its program, where its document, site and endpoints are, and its probes.
 
     Every process of the instance inherits `mark` in the variable children.MARK.
     """
 
-    instance: Instance
     steps: tuple[Step, ...]
     program: Command
-    document: Mapping[str, Any]
     document_path: Path
     site: Address | None
     addresses: Mapping[str, Address]
@@ -54,10 +49,18 @@ def resource(run: Run, deployment: str, instance: Instance, store: str) -> Path:
     return run.state / "Resources" / "Directory" / f"{deployment}.{instance.name}.{store}"
 
 
-def plan(run: Run, deployment: Deployment, instance: Instance, sockets: Sequence[Listening] = ()) -> Launch:
-    """Everything that a start of the instance needs; a site that inherits no sockets opens its own."""
+def plan(
+    run: Run,
+    deployment: Deployment,
+    instance: Instance,
+    document: Mapping[str, Any],
+    sockets: Sequence[Listening] = (),
+) -> Launch:
+    """Everything that a start of the instance needs; a site that inherits no sockets opens its own.
+
+    `document` is its ROLE_ENVIRONMENT.
+    """
     role = run.service.role(instance.role)
-    document = role_environment(run.service, deployment, instance)
     environ = _environ(run, deployment, instance)
     shell = Shell(run, role, role_root(run, instance) / "approot", logs(run, deployment.id, instance))
     site = _site_address(role, deployment, instance)
@@ -76,7 +79,7 @@ def plan(run: Run, deployment: Deployment, instance: Instance, sockets: Sequence
     path = Path(environ["ROLE_ENVIRONMENT"])
     addresses = deployment.endpoints[instance.name]
     checks = probes.plan(run.service, role, addresses)
-    return Launch(instance, steps, program, document, path, site, addresses, checks, mark[children.MARK])
+    return Launch(steps, program, path, site, addresses, checks, mark[children.MARK])
 
 
 def served(role: Role) -> list[str]:

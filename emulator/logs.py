@@ -6,11 +6,10 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
@@ -26,8 +25,7 @@ _HEADERS = (b"#Software: ", b"#Version: ", b"#Fields: ")
 """What stands above them, and is no event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of a log: when it came (seconds since 1970), whose it is, and its text."""
 
     moment: float
@@ -36,8 +34,7 @@ class Line:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Which lines are wanted: of these instances and roles (none means all), since a moment, with a match."""
 
     instances: Collection[str] = ()

@@ -10,6 +10,7 @@ from pathlib import Path
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import instances
 from emulator import answers, deployment
+from emulator.changes import Changes
 from emulator.console import Console, refuse
 from emulator.control import Listener
 from emulator.fabric import Fabric
@@ -49,15 +50,16 @@ async def _serve(told: Run, console: Console) -> tuple[Fault, ...]:
     deployment.forget_old(told)
     feed = Feed()
     fabric = Fabric(told, console, feed)
+    changes = Changes(fabric)
 
     def answer(message: Message) -> AsyncGenerator[Message, None]:
-        return answers.answer(message, fabric, feed)
+        return answers.answer(message, fabric, changes, feed)
 
     listener = Listener(told.state, answer)
     _on_signals(fabric)
     await listener.open()
     try:
-        await fabric.live()
+        await fabric.live(changes.by_files)
     finally:
         listener.close()
     return fabric.faults

@@ -3,9 +3,8 @@
 import asyncio
 import functools
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cloudservice.errors import ServiceError
 from cloudservice.instances import Instance
@@ -46,8 +45,7 @@ class Surroundings(Protocol):
         """Take note that a start of it has succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRun:
+class TaskRun(NamedTuple):
     """A startup task of this life: its process, why it has none, or None where this system cannot run it."""
 
     command_line: str
@@ -77,6 +75,8 @@ class Member:
         self.instance = instance
         self.run = run
         """What its next start is planned from."""
+        self.is_leaving = False
+        """Whether it is no part of the deployment any more: it runs until it is ended, but does not start again."""
         self.life = Life()
         self.launch: Launch | None = None
         self.probed: dict[str, bool] = {}
@@ -113,13 +113,17 @@ class Member:
         """Whether every probe of it is content."""
         return self.launch is not None and all(self.probed.get(check.endpoint) for check in self.launch.checks)
 
+    @property
+    def _stays(self) -> bool:
+        return not self._is_ending and not self.is_leaving
+
     async def live(self) -> None:
         """Start, wait for the end, wait a little, start again: until told to end."""
-        while not self._is_ending:
+        while self._stays:
             self._again.clear()
             exit_code, reason = await self._one_life()
             await self._clear()
-            if self._is_ending:
+            if not self._stays:
                 break
             if self._again.is_set():
                 self.life.recycled(exit_code, self._why_again)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cloudservice.instances import Address
 from cloudservice.service import Endpoint, Probe, Role, Service
@@ -13,8 +13,7 @@ _UNTIL_IN = 0.25
 _OK = (b"HTTP/1.0 200 ", b"HTTP/1.1 200 ")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """A probe of an endpoint of one instance, and where it asks."""
 
     endpoint: str

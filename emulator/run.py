@@ -3,8 +3,8 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cloudservice.files import write_whole
 from cloudservice.plain import from_plain, to_plain
@@ -13,8 +13,7 @@ from cloudservice.service import Service
 GRACE = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(NamedTuple):
     """The interpreter of a role's environment and, for a web role, the folder with its web server.
 
     A role that is debugged has the folder with debugpy, and the port of its first instance, after which those of the
@@ -27,8 +26,7 @@ class Runtime:
     debug_port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A service in its folder, the roles of it to run, and the folders and runtimes of these roles.
 
     `sites` has the folder of each site, by role and site. The definition lies in `place`, and edits of the file

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
@@ -20,8 +19,7 @@ _CONFIGURES, _LAUNCHES = "configurecloudservice.ps1", "launchworker.ps1"
 _BATCH = (".cmd", ".bat")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A process to be, and the log that gets its output and errors."""
 
     argv: tuple[str, ...]
@@ -39,8 +37,7 @@ class Listening(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Shell:
+class Shell(NamedTuple):
     """Runs for a role whose sources are linked at `approot`."""
 
     run: Run
@@ -92,7 +89,7 @@ class Shell:
         listens = ("--listen", f"{ports.LOOPBACK}:{runtime.debug_port + number}", *waits)
         # Frozen modules and file checks of pydevd would only make it warn.
         argv = (python, "-X", "frozen_modules=off", "-u", str(runtime.debugger / "debugpy"), *listens, *rest[1:])
-        return replace(program, argv=argv, environ={**program.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+        return program._replace(argv=argv, environ={**program.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
 
     def command(self, command_line: str, environ: Mapping[str, str]) -> Command | None:
         """The command that this system runs for a task or an entry point; None if it has no way."""

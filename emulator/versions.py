@@ -7,7 +7,6 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from cloudservice.files import entries
@@ -46,8 +45,7 @@ def keep(run: Run, is_over: threading.Event) -> Run | None:
     place = versions / str(number)
     part.rename(place)
     copies = {folder: place / name for folder, name in folders.items()}
-    return replace(
-        run,
+    return run._replace(
         sources={role: copies[folder] for role, folder in run.sources.items()},
         sites={role: {name: copies[folder] for name, folder in sites.items()} for role, sites in run.sites.items()},
     )

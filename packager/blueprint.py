@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ def _plan_role(root: Path, role: NewRole, texts: Texts, templates: Templates) ->
 def _by_option(fault: Fault) -> Fault:
     """A fault at the option that brought it, since no file has the line yet."""
     option = _OPTIONS.get(fault.rule)
-    return fault if option is None else replace(fault, where=option, line=None)
+    return fault if option is None else fault._replace(where=option, line=None)
 
 
 def _free_port(known: Definition) -> int:

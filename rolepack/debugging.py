@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +38,8 @@ def prepare(told: "Run", wanted: Sequence[str], offline: bool) -> "Run":
             kit = environment.debug_kit(runtimes[name].python, report, offline)
             chosen = port or _free(_count(told, name), taken)
             taken |= set(range(chosen, chosen + _count(told, name)))
-            runtimes[name] = replace(runtimes[name], debugger=kit, debug_port=chosen)
-    return replace(told, runtimes=runtimes)
+            runtimes[name] = runtimes[name]._replace(debugger=kit, debug_port=chosen)
+    return told._replace(runtimes=runtimes)
 
 
 def attachments(told: "Run") -> list[dict[str, Any]]:

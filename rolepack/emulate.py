@@ -1,6 +1,5 @@
 """invoke emulate, upgrade: the service on this machine."""
 
-from dataclasses import replace
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +64,7 @@ def emulate(
     meant = runnable.mean(package, service, configuration)
     client.must_not_run(meant.root)
     told = debugging.prepare(runnable.prepare(meant, role, offline), debug, offline)
-    told = replace(told, detached=detach, grace=grace, reloads=reload, waits_for_debugger=wait)
+    told = told._replace(detached=detach, grace=grace, reloads=reload, waits_for_debugger=wait)
     runnable.prune(meant, told)
     _tell_debugging(told, vscode)
     if not detach:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ def _startable(told: "Run", wanted: Sequence[str]) -> "Run":
         raise ServiceError(*(Fault(f"role '{name}'", reason, remedy) for name, reason in unable.items()))
     for name, reason in unable.items():
         say(f"{name} is left out: {reason}")
-    return replace(told, roles=able)
+    return told._replace(roles=able)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,6 @@ def logs(
 
     Example: invoke logs --role frontend --since 10m --grep ERROR --follow
     """
-    from dataclasses import asdict
     from json import dumps
 
     from emulator import logs as kept
@@ -73,7 +72,7 @@ def logs(
     wanted = kept.Wanted(instance, role, kept.moment(since) if since else None, _pattern(grep))
     with contextlib.suppress(KeyboardInterrupt):  # the way to end following
         for line in kept.lines(service_folder(service), wanted, follow):
-            say(dumps(asdict(line)) if json else f"{line.instance} | {line.text}")
+            say(dumps(line._asdict()) if json else f"{line.instance} | {line.text}")
 
 
 @command(help={"service": SERVICE})

@@ -82,6 +82,25 @@ def test_scaling_touches_nothing_else_and_loses_no_request(pair, rolepack):
     assert not any(is_alive(one(more, name)["pid"]) for name in ("web_IN_1", "web_IN_2", "web_IN_3"))
 
 
+def test_an_instance_that_ends_before_its_turn_to_leave_stays_away(service, rolepack):
+    place = service("slow-to-end")
+    definition = place / "ServiceDefinition.csdef"
+    definition.write_text(
+        definition.read_text().replace('name="slow-to-end"', 'name="slow-to-end" upgradeDomainCount="2"')
+    )
+    edit(place, '<Instances count="1" />', '<Instances count="4" />')
+    rolepack.ok("emulate", "--detach", cwd=place)
+    last = one(rolepack.status(place), "jobs_IN_3")["pid"]
+    with subprocess.Popen(rolepack.argv("scale", "--role", "jobs=1"), cwd=place, stdout=subprocess.PIPE) as scaling:
+        until(lambda: one(rolepack.status(place), "jobs_IN_2")["state"] == "Stopping")
+        os.kill(last, signal.SIGKILL)
+        until(lambda: one(rolepack.status(place), "jobs_IN_3")["state"] == "Stopped")
+        assert scaling.wait(60) == 0
+    assert names(rolepack.status(place)) == ["jobs_IN_0"]
+    rolepack.ok("scale", "--role", "jobs=4", cwd=place)
+    assert {one["state"] for one in rolepack.status(place)["instances"]} == {"Ready"}
+
+
 def test_every_role_environment_knows_the_new_instances(pair, rolepack):
     folder = pair / ".rolepack/emulator/roles"
     seen = json.loads((folder / "web_IN_0/role-environment.json").read_text())

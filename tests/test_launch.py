@@ -6,6 +6,7 @@ import pytest
 
 from cloudservice import folder, location
 from cloudservice.errors import ServiceError
+from cloudservice.instances import role_environment
 from emulator import deployment, launch
 from emulator.run import Run, Runtime, take, write
 
@@ -29,7 +30,10 @@ def launches(run: Run) -> dict[str, launch.Launch]:
     deployed = deployment.deploy(run)
     for instance in deployed.instances:
         deployment.lay(run, deployed, instance)
-    return {instance.name: launch.plan(run, deployed, instance) for instance in deployed.instances}
+    return {
+        instance.name: launch.plan(run, deployed, instance, role_environment(run.service, deployed, instance))
+        for instance in deployed.instances
+    }
 
 
 def scripts_of_visual_studio(shop):
