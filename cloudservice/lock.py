@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import IO
 
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import shown
 
 _PATIENCE = 600.0
 """Seconds that another process may take for a piece of work."""
@@ -33,6 +32,8 @@ def wait(path: Path, doing: str) -> IO[str]:
     """As `take`, for work that many processes may want to do; ServiceError if one has been `doing` it for too long."""
     held = take(path, _PATIENCE)
     if held is None:
+        from cloudservice.files import shown  # which the emulator's guard must not load
+
         wrong = f"another process has been {doing} for too long"
         raise ServiceError(Fault(shown(path.parent), wrong, "End that process"))
     return held

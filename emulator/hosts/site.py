@@ -8,6 +8,7 @@ The server comes from the kit, which stands behind the role's packages on the pa
 """
 
 import argparse
+import functools
 import importlib
 import os
 import re
@@ -25,7 +26,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-_PLAIN = re.compile("[A-Za-z0-9_.~/-]+")
+_ASKED = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_USER_AGENT")
 _WRITTEN_AFTER = 0.1
 """Seconds that a line of the request log waits for others."""
 _THREADS = 64
@@ -101,16 +102,16 @@ class RequestLog:
 
     def wrap(self, application: Application, address: str, port: int) -> Application:
         """The application with every answer of it logged, as given at the instance's own address."""
-        server = f"{address} ", f" {port} "
+        server = address, port
 
         def logged(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             began = time.perf_counter()
             status = "500"
 
-            def start(line: str, headers: Any, *exc_info: Any) -> Any:
+            def start(line: str, headers: Any, exc_info: Any = None) -> Any:
                 nonlocal status
                 status = line[:3]
-                return start_response(line, headers, *exc_info)
+                return start_response(line, headers, exc_info)
 
             try:
                 answer = application(environ, start)
@@ -131,20 +132,15 @@ class RequestLog:
             for day in sorted({day for day, _ in lines}):
                 self._write(self._folder / f"u_ex{day}.log", "".join(line for one, line in lines if one == day))
 
-    def _add(self, server: tuple[str, str], environ: dict[str, Any], status: str, size: int, began: float) -> None:
+    def _add(self, server: tuple[str, int], environ: dict[str, Any], status: str, size: int, began: float) -> None:
         moment = int(time.time())
         if moment != self._second:
             now = time.gmtime(moment)
             self._day, self._now = time.strftime("%y%m%d", now), time.strftime("%Y-%m-%d %H:%M:%S ", now)
             self._second = moment
-        get = environ.get
-        path, query = get("PATH_INFO", ""), _field(get("QUERY_STRING", ""))
-        if not _PLAIN.fullmatch(path):
-            path = quote(path, encoding="latin-1")
-        taken = round((time.perf_counter() - began) * 1000)
-        asked = f"{_field(get('REQUEST_METHOD', ''))} {path or '-'} {query}{server[1]}{get('REMOTE_ADDR') or '-'}"
-        line = f"{self._now}{server[0]}{asked} {_field(get('HTTP_USER_AGENT', ''))} {status} {size} {taken}\n"
-        self._lines.append((self._day, line))
+        asked = _asked(server, *map(environ.get, _ASKED))
+        taken = int((time.perf_counter() - began) * 1000)
+        self._lines.append((self._day, f"{self._now}{asked} {status} {size} {taken}\n"))
         if len(self._lines) == 1:
             self._waiting.set()
 
@@ -160,6 +156,15 @@ class RequestLog:
             if not file.tell():
                 file.write(f"#Software: rolepack\n#Version: 1.0\n#Fields: {_FIELDS}\n")
             file.write(text)
+
+
+@functools.lru_cache(1024)
+def _asked(server: tuple[str, int], *asked: str | None) -> str:
+    """The fields of the log that say what was asked; most requests come again and again, so that many are kept."""
+    method, path, query, client, agent = (text or "" for text in asked)
+    stem = quote(path, safe="/~", encoding="latin-1") or "-"
+    fields = (server[0], _field(method), stem, _field(query), str(server[1]), client or "-", _field(agent))
+    return " ".join(fields)
 
 
 def _field(text: str) -> str:
