@@ -1,5 +1,6 @@
 """How this system runs the command lines of a role, which are written for Windows."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -59,12 +60,14 @@ class Shell(NamedTuple):
             remedy = "Give it an InputEndpoint with protocol http"
             raise ServiceError(Fault(f"role '{self.role.name}'", "a web role needs an http endpoint", remedy))
         site = next(iter(self.run.sites[self.role.name].values()), self.run.sources[self.role.name])
-        options = ("--kit", str(runtime.kit), "--logs", str(self.logs / "W3SVC1"))
-        own = {name: f"{at.protocol},{at.address},{at.port}" for name, at in addresses.items()}
-        listens = [f"{own[one.endpoint]},{one.number}" for one in sockets] or list(own.values())
-        where = [word for text in listens for word in ("--listen", text)]
-        certificate = ("--certificate", *map(str, self.run.certificate)) if self.run.certificate else ()
-        argv = (str(runtime.python), "-u", str(SITE_HOST), *where, *certificate, *options)
+        listens: list[tuple[object, ...]] = [(*addresses[one.endpoint], one.number) for one in sockets]
+        told = {
+            "listens": listens or [(*address, None) for address in addresses.values()],
+            "certificate": [str(path) for path in self.run.certificate],
+            "kit": str(runtime.kit),
+            "logs": str(self.logs / "W3SVC1"),
+        }
+        argv = (str(runtime.python), "-u", str(SITE_HOST), json.dumps(told))
         return Command(argv, site, environ, self.logs / "Site.log", tuple(one.number for one in sockets))
 
     def entry_point(self, environ: Mapping[str, str]) -> Command:

@@ -1,15 +1,17 @@
 """Serves the site in the current folder, by its web.config; run by the role's own interpreter.
 
-    python -u site.py --listen http,127.0.0.1,20001 --listen http,127.0.0.1,20001,7 --kit FOLDER --logs FOLDER
+    python -u site.py '{"listens": [["http", "127.0.0.1", 20001, 7]], "certificate": [], "kit": "…", "logs": "…"}'
 
-Each --listen names scheme, address and port of an endpoint of the instance. A number after them is an inherited socket
-that listens already, be it there or at a public port that leads there.
-The server comes from the kit, which stands behind the role's packages on the path. Standard library otherwise.
+Each of `listens` has scheme, address and port of an endpoint of the instance, and an inherited socket that listens, be
+it there or at a public port that leads there; null has it opened here. `certificate` has a file and that of its key.
+The server comes from the kit, which stands behind the role's packages on the path. Standard library otherwise, and
+little of it: every import keeps the first request waiting.
 """
 
-import argparse
 import functools
-import importlib
+import importlib.machinery
+import importlib.util
+import json
 import os
 import re
 import signal
@@ -19,9 +21,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -93,10 +94,9 @@ class RequestLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lines: list[tuple[str, str]] = []
+        self._answers: list[tuple[Any, ...]] = []
         self._waiting = threading.Event()
         self._lock = threading.Lock()
-        self._second, self._day, self._now = 0, "", ""
         folder.mkdir(parents=True, exist_ok=True)
         threading.Thread(target=self._go_on, name="request log", daemon=True).start()
 
@@ -128,20 +128,20 @@ class RequestLog:
     def flush(self) -> None:
         """Write what is waiting."""
         with self._lock:
-            lines, self._lines = self._lines, []
-            for day in sorted({day for day, _ in lines}):
-                self._write(self._folder / f"u_ex{day}.log", "".join(line for one, line in lines if one == day))
+            answers, self._answers = self._answers, []
+            offset = time.time() - time.perf_counter()
+            lines: dict[str, list[str]] = {}
+            for server, began, ended, status, size, *asked in answers:
+                day, moment = _moment(int(ended + offset))
+                taken = int((ended - began) * 1000)
+                lines.setdefault(day, []).append(f"{moment} {_asked(server, *asked)} {status} {size} {taken}\n")
+            for day, those in lines.items():
+                self._write(self._folder / f"u_ex{day}.log", "".join(those))
 
     def _add(self, server: tuple[str, int], environ: dict[str, Any], status: str, size: int, began: float) -> None:
-        moment = int(time.time())
-        if moment != self._second:
-            now = time.gmtime(moment)
-            self._day, self._now = time.strftime("%y%m%d", now), time.strftime("%Y-%m-%d %H:%M:%S ", now)
-            self._second = moment
-        asked = _asked(server, *map(environ.get, _ASKED))
-        taken = int((time.perf_counter() - began) * 1000)
-        self._lines.append((self._day, f"{self._now}{asked} {status} {size} {taken}\n"))
-        if len(self._lines) == 1:
+        """Note an answer; what would cost more is left to the thread, which does it for many at once."""
+        self._answers.append((server, began, time.perf_counter(), status, size, *map(environ.get, _ASKED)))
+        if len(self._answers) == 1:
             self._waiting.set()
 
     def _go_on(self) -> None:
@@ -156,6 +156,13 @@ class RequestLog:
             if not file.tell():
                 file.write(f"#Software: rolepack\n#Version: 1.0\n#Fields: {_FIELDS}\n")
             file.write(text)
+
+
+@functools.lru_cache(2)
+def _moment(second: int) -> tuple[str, str]:
+    """The day and the time of a second since 1970, in UTC, as the log has them."""
+    now = time.gmtime(second)
+    return time.strftime("%y%m%d", now), time.strftime("%Y-%m-%d %H:%M:%S", now)
 
 
 @functools.lru_cache(1024)
@@ -195,8 +202,7 @@ class _Counted:
             self._done(self._size)
 
 
-@dataclass(frozen=True)
-class Listening:
+class Listening(NamedTuple):
     """A listening socket, and the endpoint of the instance that it serves."""
 
     scheme: str
@@ -205,12 +211,11 @@ class Listening:
     socket: socket.socket
 
 
-def listen(text: str) -> Listening:
-    """The socket that a --listen means."""
-    scheme, address, port, *inherited = text.split(",")
-    if inherited:
-        return Listening(scheme, address, int(port), socket.socket(fileno=int(inherited[0])))
-    return Listening(scheme, address, int(port), socket.create_server((address, int(port)), backlog=_BACKLOG))
+def listen(scheme: str, address: str, port: int, inherited: int | None) -> Listening:
+    """A socket that listens for an endpoint."""
+    if inherited is not None:
+        return Listening(scheme, address, port, socket.socket(fileno=inherited))
+    return Listening(scheme, address, port, socket.create_server((address, port), backlog=_BACKLOG))
 
 
 def load(site: Path, kit: str) -> Application:
@@ -242,6 +247,66 @@ def debugged(application: Application) -> Application:
     return called
 
 
+class Response:
+    """The start_response of one answer, and what it was called with last."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.headers: list[tuple[str, str]] = []
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
+        """Note how the answer begins."""
+        self.status = int(status[:3])
+        self.headers = headers
+
+
+class Body:
+    """An answer that comes in pieces, as granian asks for them."""
+
+    def __init__(self, answer: Iterable[bytes]) -> None:
+        self.__next__ = iter(answer).__next__
+        self.close = getattr(answer, "close", _nothing)
+
+
+def _nothing() -> None:
+    pass
+
+
+def runner(application: Application) -> Callable[[Any, dict[str, Any]], int]:
+    """What granian calls for each request: with its side of the connection, and with the variables of the request."""
+    always = {
+        **os.environ,
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "SCRIPT_NAME": "",
+        "SERVER_SOFTWARE": "rolepack",
+        "wsgi.errors": sys.stderr,
+        "wsgi.input_terminated": True,
+        "wsgi.multiprocess": False,
+        "wsgi.multithread": True,
+        "wsgi.run_once": False,
+        "wsgi.version": (1, 0),
+    }
+
+    def run(connection: Any, request: dict[str, Any]) -> int:
+        response = Response()
+        answer = application(always | request, response)
+        if isinstance(answer, list):
+            connection.response_bytes(response.status, response.headers, b"".join(answer))
+        else:
+            connection.response_iter(response.status, response.headers, Body(answer))
+        return response.status
+
+    return run
+
+
+class _NoLoop:
+    """Stands where granian wants an event loop, which only asynchronous applications need."""
+
+    call_soon = staticmethod(_nothing)
+
+
 def serve_by_granian(
     applications: Sequence[tuple[Application, Listening]], certificate: tuple[str, str] | None
 ) -> None:
@@ -249,13 +314,8 @@ def serve_by_granian(
 
     granian's own front starts a second process and listens at one address. Its workers can do without, in this one.
     """
-    import asyncio
+    from granian._granian import CallbackScheduler, SocketHolder, WorkerSignal, WSGIWorker
 
-    from granian._futures import _new_cbscheduler
-    from granian._granian import SocketHolder, WorkerSignal, WSGIWorker
-    from granian.wsgi import _callback_wrapper
-
-    loop = asyncio.new_event_loop()
     stops, ends = [], []
     for application, listening in applications:
         stop, end = WorkerSignal(), threading.Event()
@@ -267,8 +327,7 @@ def serve_by_granian(
         security = (tls, *files, None, "tls1.2", None, [], False)
         threads = (1, 512, _THREADS, 30, _BACKLOG)
         worker = WSGIWorker(1, (None, holder), None, *threads, "auto", None, None, None, *security, (None, None))
-        answer = _callback_wrapper(application, {}, None)
-        worker.serve_mtr(_new_cbscheduler(loop, answer, impl_asyncio=True), loop, stop)
+        worker.serve_mtr(CallbackScheduler(_NoLoop, runner(application), None, None, None), _NoLoop, stop)
         stops.append(stop)
         ends.append(end)
     signal.signal(signal.SIGTERM, lambda *_: [stop.set() for stop in stops])
@@ -296,24 +355,19 @@ def serve_by_waitress(applications: Sequence[tuple[Application, Listening]]) -> 
 def main() -> None:
     """Serve until told to end."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing has begun that could be lost
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--listen", action="append", required=True)
-    parser.add_argument("--certificate", nargs=2)
-    parser.add_argument("--kit", required=True)
-    parser.add_argument("--logs", required=True)
-    options = parser.parse_args()
-    sockets = [listen(text) for text in options.listen]
-    application = load(Path.cwd(), options.kit)
-    log = RequestLog(Path(options.logs))
+    told = json.loads(sys.argv[1])
+    sockets = [listen(*each) for each in told["listens"]]
+    application = load(Path.cwd(), told["kit"])
+    log = RequestLog(Path(told["logs"]))
     if "debugpy" in sys.modules:
         application = debugged(application)
     applications = [(log.wrap(application, one.address, one.port), one) for one in sockets]
-    try:
-        import granian  # noqa: F401
-    except ImportError:
-        serve_by_waitress(applications)
+    if found := importlib.machinery.PathFinder.find_spec("granian", [told["kit"]]):
+        # As a package, but without its __init__, which would load the front of its command line.
+        sys.modules["granian"] = importlib.util.module_from_spec(found)
+        serve_by_granian(applications, tuple(told["certificate"]) or None)
     else:
-        serve_by_granian(applications, options.certificate and tuple(options.certificate))
+        serve_by_waitress(applications)
     log.flush()
 
 
