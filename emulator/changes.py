@@ -110,9 +110,9 @@ class Changes:
                 upgraded = [member.name for member in fabric.members if member.run is not before]
                 tell(f"{faults[0].where} does not come up, so the version before comes back on {', '.join(upgraded)}")
                 not_back = await self._walk(before, dict.fromkeys(upgraded, "the upgrade was rolled back"), tell)
-                await fabric.public.close_others(before.service, fabric.deployed.instances)
+                await fabric.close_others()
                 return (*faults, *not_back)
-            await fabric.public.close_others(wanted.service, fabric.deployed.instances)
+            await fabric.close_others()
             self._written = written
             fabric.keep_version()
             return ()

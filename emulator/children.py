@@ -17,8 +17,10 @@ MARK = "ROLEPACK_INSTANCE"
 
 _PR_SET_CHILD_SUBREAPER = 36
 
-_ended: dict[int, Callable[[int], None]] = {}
-"""What is to be told of the end of a process, by process id."""
+_begun: dict[int, Callable[[int], None] | None] = {}
+"""Who is to be told of the end of a process, by process id; None until someone wants to know."""
+_ended: dict[int, int] = {}
+"""The exit codes of those that ended before anyone wanted to know."""
 
 _guard: list[int] = []
 """The pipe to the guard, where it cannot see for itself what is left."""
@@ -37,6 +39,7 @@ def watch() -> None:
         import asyncio  # which the guard must not load
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, _reap)
+        _reap()
 
 
 def announce_to(pipe: int) -> None:
@@ -44,17 +47,27 @@ def announce_to(pipe: int) -> None:
     _guard.append(pipe)
 
 
-def on_end(pid: int, tell: Callable[[int], None]) -> None:
-    """Have `tell` called with the exit code, negative for a signal, when the process that was just started ends."""
-    _ended[pid] = tell
+def begun(pid: int) -> None:
+    """Note a process that was just started."""
+    _begun[pid] = None
     for pipe in _guard:
         os.write(pipe, b"+%d\n" % pid)
+
+
+def on_end(pid: int, tell: Callable[[int], None]) -> None:
+    """Have `tell` called with the exit code, negative for a signal, when a process that was begun ends."""
+    if pid in _ended:
+        import asyncio  # which the guard must not load
+
+        asyncio.get_running_loop().call_soon(tell, _ended.pop(pid))
+    else:
+        _begun[pid] = tell
 
 
 def kill_orphans(mark: str) -> None:
     """Kill, with all their descendants, the processes of an instance that have lost their parent."""
     for pid in of(os.getpid()):
-        if pid not in _ended and _has(pid, mark):
+        if pid not in _begun and _has(pid, mark):
             for one in list(_below(pid)):  # all of them first: a killed process has no children any more
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(one, signal.SIGKILL)
@@ -67,11 +80,15 @@ def _reap() -> None:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            tell = _ended.pop(pid, None)
+            if pid not in _begun:
+                continue
+            for pipe in _guard:
+                os.write(pipe, b"-%d\n" % pid)
+            tell, code = _begun.pop(pid), os.waitstatus_to_exitcode(status)
             if tell:
-                for pipe in _guard:
-                    os.write(pipe, b"-%d\n" % pid)
-                tell(os.waitstatus_to_exitcode(status))
+                tell(code)
+            else:
+                _ended[pid] = code
 
 
 def _below(pid: int) -> Iterator[int]:

@@ -5,19 +5,21 @@ import json
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from cloudservice.errors import Fault
 from cloudservice.files import shown, write_whole
-from cloudservice.instances import Address, Deployment, Instance, role_environment
+from cloudservice.instances import Address, Instance, role_environment
 from cloudservice.service import Endpoint
 from emulator import children, deployment, quotas, versions
+from emulator.balance import Balance
+from emulator.beginning import Begun, prepare
 from emulator.console import Console, report
 from emulator.feed import Feed
-from emulator.launch import Launch, plan
+from emulator.launch import Launch
 from emulator.member import Member
-from emulator.public import PublicSide
 from emulator.run import Run
+from emulator.shell import Command
+from emulator.spawn import Popen, spawn
 
 PATIENCE = 2.0
 """Seconds of the grace that are waited in silence."""
@@ -28,13 +30,16 @@ REMINDER = 20.0
 class Fabric:
     """All instances of one run."""
 
-    def __init__(self, run: Run, console: Console, feed: Feed) -> None:
+    def __init__(self, run: Run, begun: Begun, console: Console, feed: Feed) -> None:
         self.run = run
         """What is wanted now; a member may still run what was wanted before."""
-        self.deployed: Deployment = deployment.deploy(run)
+        self.deployed = begun.deployed
         self.started = datetime.now(UTC)
         self.faults: tuple[Fault, ...] = ()
-        self.public = PublicSide(self.say)
+        self.public = begun.public
+        self.public.say = self.say
+        self._begun = begun
+        self._balance = Balance(self.public, self._ready)
         self._console = console
         self._feed = feed
         self._members: dict[str, Member] = {}
@@ -65,42 +70,50 @@ class Fabric:
             self._hurry.set()
         self._stopping.set()
 
-    async def live(self, works: Callable[[], Iterable[Coroutine[None, None, None]]]) -> None:
-        """Live, and do the works that have no end, until told to stop; on return no process of an instance is left."""
-        for role in self.run.roles:  # what can never start is told at once, and not again and again
-            first = next(instance for instance in self.deployed.instances if instance.role == role)
-            deployment.lay(self.run, self.deployed, first)
-            plan(self.run, self.deployed, first, self._document(self.run, first))
+    async def start(self) -> None:
+        """Bring every instance to life."""
         children.watch()
-        await self.public.open(self.run.service, self.deployed.instances)
+        for text in self._begun.said:
+            self.say(text)
+        await self._balance.serve()
         for endpoint in self.public.endpoints:
             self._console.say(f"{endpoint.name} is at {endpoint.url}")
         for instance in self.deployed.instances:
             self.add(instance)
         self.keep_version()
         self.kept.add_done_callback(lambda _: self.settled())
-        try:
-            async with asyncio.TaskGroup() as aside:
-                stores = quotas.follow(lambda: self.deployed.local_resources, self._tell_quota)
-                tasks = [aside.create_task(work) for work in (self._remind(), stores, *works())]
-                await self._stopping.wait()
-                for task in tasks:
-                    task.cancel()
-        finally:
-            self._is_over.set()
-            await self._end_all()
-            await self.public.close()
+
+    async def live(self, works: Callable[[], Iterable[Coroutine[None, None, None]]]) -> None:
+        """Live, and do the works that have no end, until told to stop."""
+        async with asyncio.TaskGroup() as aside:
+            stores = quotas.follow(lambda: self.deployed.local_resources, self._tell_quota)
+            tasks = [aside.create_task(work) for work in (self._remind(), stores, *works())]
+            await self._stopping.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def end(self) -> None:
+        """End every instance; on return no process of any is left."""
+        self._stopping.set()
+        self._is_over.set()
+        await self._end_all()
+        for process in self._begun.processes.values():  # of instances that have not even begun to live
+            process.kill()
+        await self._balance.close(self.public.endpoints)
+        self.public.close_all()
 
     def prepare(self, member: Member) -> Launch:
         """Make an instance's folders and files ready for a start."""
-        deployment.lay(member.run, self.deployed, member.instance)
+        begun = self._begun.launches.pop(member.name, None)
+        if begun:
+            return begun
         if member.life.restarts:
             deployment.clean(member.run, self.deployed, member.instance)
-        sockets = tuple(self.public.sockets(member.run.service, self.deployed, member.instance))
-        document = self._document(member.run, member.instance)
-        launch = plan(member.run, self.deployed, member.instance, document, sockets)
-        write_whole(launch.document_path, json.dumps(document), durable=False)
-        return launch
+        return prepare(member.run, self.deployed, self.public, member.instance)
+
+    def spawn(self, member: Member, command: Command) -> Popen:
+        """Start a process of an instance, if it has not begun yet."""
+        return self._begun.processes.pop(member.name, None) or spawn(command)
 
     def show(self, name: str, data: memoryview) -> None:
         """Show what an instance prints."""
@@ -110,9 +123,9 @@ class Fabric:
     def changed(self, member: Member, why: str = "") -> None:
         """Tell an instance's state, and send connections where they belong by now."""
         life = member.life
-        self.public.refresh(self._ready)
+        self._balance.refresh()
         if not member.is_running:
-            self.public.take_over(member.name)
+            self._balance.take_over(member.name)
         # The console has shown the output that stands in the further lines of a reason.
         self._console.state(member.name, life.state, why.partition("\n")[0])
         self._feed.state(member.name, life.state, why)
@@ -131,7 +144,7 @@ class Fabric:
 
     def probed(self) -> None:
         """Send connections where they belong after what a probe has found."""
-        self.public.refresh(self._ready)
+        self._balance.refresh()
 
     def settled(self) -> None:
         """Note that the service is up when the last instance is."""
@@ -154,7 +167,7 @@ class Fabric:
         member.end()
         await self._lives.pop(member.name)
         del self._members[member.name]
-        self.public.take_over(member.name)
+        self._balance.take_over(member.name)
         self.public.forget(member.name)
 
     async def want(self, wanted: Run) -> None:
@@ -166,16 +179,20 @@ class Fabric:
         for member in self.members:
             if self._lives[member.name].done():  # it was leaving, and ended before its turn
                 await self.remove(member)
-        await self.public.open(wanted.service, self.deployed.instances)
+        self.public.open(wanted.service, self.deployed.instances)
+        await self._balance.serve()
+
+    async def close_others(self) -> None:
+        """Serve no more what is no endpoint of the service that is wanted now."""
+        others = self.public.others(self.run.service, self.deployed.instances)
+        await self._balance.close(others)
+        self.public.close(others)
 
     def write_document(self, member: Member) -> None:
         """Write the role environment as an instance that has started may see it now."""
         if member.launch and not member.is_leaving:
-            document = self._document(member.run, member.instance)
+            document = role_environment(member.run.service, self.deployed, member.instance)
             write_whole(member.launch.document_path, json.dumps(document), durable=False)
-
-    def _document(self, run: Run, instance: Instance) -> dict[str, Any]:
-        return role_environment(run.service, self.deployed, instance)
 
     async def _live(self, member: Member) -> None:
         """Let an instance live; a fault of ours ends the emulator, and does not leave it with a silent instance."""

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from cloudservice import xpath
 from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance
 from cloudservice.service import Role, Task, Variable
-from emulator import children, probes
-from emulator.probes import Check
+from emulator import checks, children
+from emulator.checks import Check
 from emulator.run import Run
 from emulator.shell import Command, Listening, Shell
 
@@ -37,6 +37,16 @@ class Launch(NamedTuple):
     addresses: Mapping[str, Address]
     checks: tuple[Check, ...]
     mark: str
+
+    @property
+    def order(self) -> list[tuple[int, Step]]:
+        """The startup tasks, with their numbers, as they are started: first those that nothing waits for."""
+        return sorted(enumerate(self.steps), key=lambda each: each[1].task.task_type == "simple")
+
+    @property
+    def first(self) -> Command | None:
+        """What a start begins with; None if that is a task which this system cannot run."""
+        return next((step.command for _, step in self.order), self.program)
 
 
 def role_root(run: Run, instance: Instance) -> Path:
@@ -78,8 +88,8 @@ def plan(
     )
     path = Path(environ["ROLE_ENVIRONMENT"])
     addresses = deployment.endpoints[instance.name]
-    checks = probes.plan(run.service, role, addresses)
-    return Launch(steps, program, path, site, addresses, checks, mark[children.MARK])
+    asked = checks.plan(run.service, role, addresses)
+    return Launch(steps, program, path, site, addresses, asked, mark[children.MARK])
 
 
 def served(role: Role) -> list[str]:

@@ -9,12 +9,13 @@ from typing import NamedTuple, Protocol
 from cloudservice.errors import ServiceError
 from cloudservice.instances import Instance
 from emulator import children, probes, process, readiness
+from emulator.checks import Check
 from emulator.journal import Journal
 from emulator.launch import Launch, Step
-from emulator.probes import Check
 from emulator.process import Process
 from emulator.run import Run
 from emulator.shell import Command
+from emulator.spawn import Popen
 from emulator.supervisor import Life
 
 _CANNOT_START = 127
@@ -28,6 +29,9 @@ class Surroundings(Protocol):
 
     def prepare(self, member: "Member") -> Launch:
         """Make its folders and files ready for a start; OSError or ServiceError if that is impossible."""
+
+    def spawn(self, member: "Member", command: Command) -> Popen:
+        """Start a process of it; OSError if its program or folder cannot be used."""
 
     def show(self, name: str, data: memoryview) -> None:
         """Show output."""
@@ -202,8 +206,7 @@ class Member:
         self.life.starting()
         self._surroundings.changed(self)
         self._tasks.clear()
-        # Those that nothing waits for are started first, as in the cloud.
-        for number, step in sorted(enumerate(launch.steps), key=lambda each: each[1].task.task_type == "simple"):
+        for number, step in launch.order:
             failed = await self._startup_task(number, step)
             if failed:
                 return failed
@@ -245,7 +248,8 @@ class Member:
         try:
             journal = self._journals.get(command.log) or Journal(command.log)
             self._journals[command.log] = journal
-            started = Process(command, journal, functools.partial(self._surroundings.show, self.name))
+            popen = self._surroundings.spawn(self, command)
+            started = Process(popen, journal, functools.partial(self._surroundings.show, self.name))
         except OSError as error:
             return f"{error.filename or command.argv[0]} cannot be used: {error.strerror}"
         self._processes.append(started)

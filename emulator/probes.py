@@ -1,36 +1,14 @@
 """The load balancer's own question to an instance: whether it may get connections."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
-from cloudservice.instances import Address
-from cloudservice.service import Endpoint, Probe, Role, Service
 from emulator import readiness
+from emulator.checks import Check
 
 _UNTIL_IN = 0.25
 """Seconds between two questions to an instance that has not been in yet; in the cloud it would be the interval."""
 _OK = (b"HTTP/1.0 200 ", b"HTTP/1.1 200 ")
-
-
-class Check(NamedTuple):
-    """A probe of an endpoint of one instance, and where it asks."""
-
-    endpoint: str
-    probe: Probe
-    address: Address
-
-
-def plan(service: Service, role: Role, addresses: Mapping[str, Address]) -> tuple[Check, ...]:
-    """The checks of an instance of a role; a probe with a port of its own asks the endpoint that has this port."""
-    probes = {probe.name: probe for probe in service.probes}
-    checks = []
-    for endpoint in role.endpoints:
-        probe = probes.get(endpoint.probe or "")
-        if probe is not None:
-            asked = next((one for one in role.endpoints if _has_port(one, probe.port)), endpoint)
-            checks.append(Check(endpoint.name, probe, addresses[asked.name]))
-    return tuple(checks)
 
 
 async def follow(check: Check, tell: Callable[[bool], None]) -> None:
@@ -60,7 +38,3 @@ async def answers(check: Check) -> bool:
             return True
     except (OSError, TimeoutError):
         return False
-
-
-def _has_port(endpoint: Endpoint, port: int | None) -> bool:
-    return port is not None and port in {endpoint.local_port, endpoint.port}

@@ -1,24 +1,16 @@
 """One process of an instance: its output goes to its log as it comes, whole lines first, and to whoever listens."""
 
 import asyncio
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import IO, cast
 
 from emulator import children
 from emulator.journal import Journal
-from emulator.shell import Command
+from emulator.spawn import PIPE, Popen, piped
 
-if sys.platform == "linux":
-    import fcntl
-
-_PIPE = 1 << 18
-"""Bytes that a process may be ahead of the emulator, where the system allows it; no read takes more."""
 _REST = 0.002
 """Seconds between two reads of a process that prints all the time: fewer and larger reads cost less."""
 _BUSY = 1 << 16
@@ -28,7 +20,7 @@ _UNFINISHED = 0.05
 _LONGEST_LINE = 1 << 16
 """Bytes at which a line without an end is written at once."""
 _RECENT = 1 << 14
-_buffer = bytearray(_PIPE + _LONGEST_LINE)
+_buffer = bytearray(PIPE + _LONGEST_LINE)
 """Where every process is read into, since only one is read at a time: output is not copied on its way to the log."""
 _TAIL = 20
 _DRAIN = 0.5
@@ -40,10 +32,9 @@ Show = Callable[[memoryview], None]
 
 
 class Process:
-    """A running command, leader of its own process group, so that Ctrl-C of the console does not reach it."""
+    """A process that was started by emulator.spawn, at whatever time before."""
 
-    def __init__(self, command: Command, journal: Journal, show: Show) -> None:
-        """Start it; OSError if its program or folder cannot be used."""
+    def __init__(self, popen: Popen, journal: Journal, show: Show) -> None:
         self._journal = journal
         self._show = show
         self._unfinished = b""
@@ -52,12 +43,11 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._drained = asyncio.Event()
-        self._popen = _popen(command)
+        self._popen = popen
         self._output: IO[bytes] | None = cast(IO[bytes], self._popen.stdout)
         if os.name == "posix":
             self._fd = self._output.fileno()
             os.set_blocking(self._fd, False)
-            _enlarge(self._fd)
             self._loop.add_reader(self._fd, self._readable)
             children.on_end(self.pid, self._exited)
         else:
@@ -180,7 +170,7 @@ class Process:
     def _pump(self) -> None:
         """Where pipes cannot be watched, a thread reads and waits."""
         output = cast(IO[bytes], self._output)
-        while data := os.read(output.fileno(), _PIPE):
+        while data := os.read(output.fileno(), PIPE):
             self._loop.call_soon_threadsafe(self._take_more, data)
         code = self._popen.wait()
         self._loop.call_soon_threadsafe(self._close_output)
@@ -204,7 +194,7 @@ class Process:
 
 async def output_of(argv: Sequence[str]) -> bytes:
     """Run a program of ours to its end; what it printed."""
-    popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    popen = piped(argv)
     ended = asyncio.get_running_loop().create_future()
     if os.name == "posix":
         children.on_end(popen.pid, ended.set_result)
@@ -212,26 +202,6 @@ async def output_of(argv: Sequence[str]) -> bytes:
         content = await asyncio.to_thread(output.read)
     popen.returncode = await ended if os.name == "posix" else await asyncio.to_thread(popen.wait)
     return content
-
-
-def _popen(command: Command) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        command.argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=command.cwd,
-        env=command.environ,
-        start_new_session=os.name == "posix",
-        creationflags=0 if os.name == "posix" else subprocess.CREATE_NEW_PROCESS_GROUP,  # type: ignore[attr-defined, unused-ignore]
-        pass_fds=command.sockets,
-    )
-
-
-def _enlarge(pipe: int) -> None:
-    if sys.platform == "linux":
-        with contextlib.suppress(PermissionError):  # the user's pipes have more than their share
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def ending(exit_code: int) -> str:

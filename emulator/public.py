@@ -1,16 +1,14 @@
-"""The public side of a deployment: one port of this machine for each input endpoint."""
+"""The public side of a deployment: a port of this machine for each input endpoint; what goes there is balance's."""
 
 import os
 import socket
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address, Deployment, Instance
 from cloudservice.service import Endpoint, Role, Service
 from emulator import launch, ports
-from emulator.balancer import Balancer
-from emulator.datagrams import DatagramBalancer
 from emulator.shared import BACKLOG, IS_POSSIBLE, SharedPort
 from emulator.shell import Listening
 
@@ -18,22 +16,21 @@ _LAST_PORT = 65535
 Say = Callable[[str], None]
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class PublicEndpoint:
     """An input endpoint and where it is served.
 
-    Where instances accept connections themselves (`shared`), the balancer has only those for which none was Ready.
-    `instance` is the one that an instance input endpoint leads to.
+    `own` is the emulator's socket. Where instances accept connections themselves (`shared`), it gets only those for
+    which none was Ready. `instance` is the one that an instance input endpoint leads to.
     """
 
     role: str
     endpoint: Endpoint
-    balancer: Balancer | DatagramBalancer
     port: int
+    own: socket.socket
     shared: SharedPort | None
     slots: dict[str, int] = field(default_factory=dict)
     """The slots of the shared port by instance."""
-    ready: tuple[str, ...] = ()
     instance: str | None = None
 
     @property
@@ -55,25 +52,25 @@ class PublicEndpoint:
             self.slots[instance] = unused.pop() if unused else shared.add()
         return shared.sockets[self.slots[instance]].fileno()
 
-    async def close(self) -> None:
-        """Serve nothing any more."""
-        await self.balancer.close()
+    def close(self) -> None:
+        """Listen no more."""
+        self.own.close()
         if self.shared:
             self.shared.close()
 
 
-class PublicSide:
+class PublicPorts:
     """The public endpoints of a service, and the sockets that its sites inherit."""
 
     def __init__(self, say: Say) -> None:
         self.endpoints: list[PublicEndpoint] = []
-        self._say = say
+        self.say = say
         self._own: dict[tuple[str, str], socket.socket] = {}
 
-    async def open(self, service: Service, instances: Collection[Instance]) -> None:
-        """Serve the input endpoints of these instances; a taken port gives the next free one, and that is told.
+    def open(self, service: Service, instances: Collection[Instance]) -> None:
+        """Listen for the input endpoints of these instances; a taken port gives the next free one, and that is told.
 
-        What is served already stays as it is.
+        Where it listens already all stays as it is.
         """
         there = {(public.role, public.endpoint, public.instance) for public in self.endpoints}
         for role, endpoint, instance in _endpoints(service, instances):
@@ -82,20 +79,23 @@ class PublicSide:
             by_site = endpoint.name in launch.served(role)
             if role.kind == "web" and endpoint.protocol in {"http", "https"} and not by_site:
                 why = "only the first site of a role is served here, and it is not bound to this endpoint"
-                self._say(f"{role.name}/{endpoint.name}: {why}")
+                self.say(f"{role.name}/{endpoint.name}: {why}")
                 continue
-            self.endpoints.append(await self._open(role.name, endpoint, by_site, instance))
+            self.endpoints.append(self._open(role.name, endpoint, by_site, instance))
 
-    async def close_others(self, service: Service, instances: Collection[Instance]) -> None:
-        """Serve no more what is no endpoint of these instances."""
+    def others(self, service: Service, instances: Collection[Instance]) -> list[PublicEndpoint]:
+        """What is no endpoint of these instances."""
         wanted = {
             (role.name, endpoint, instance and instance.name)
             for role, endpoint, instance in _endpoints(service, instances)
         }
-        for public in list(self.endpoints):
-            if (public.role, public.endpoint, public.instance) not in wanted:
-                self.endpoints.remove(public)
-                await public.close()
+        return [one for one in self.endpoints if (one.role, one.endpoint, one.instance) not in wanted]
+
+    def close(self, endpoints: Iterable[PublicEndpoint]) -> None:
+        """Listen no more for some endpoints."""
+        for public in list(endpoints):
+            self.endpoints.remove(public)
+            public.close()
 
     def sockets(self, service: Service, deployment: Deployment, instance: Instance) -> Iterator[Listening]:
         """The sockets that the site of an instance inherits: at its own addresses, and at the public ports.
@@ -116,22 +116,6 @@ class PublicSide:
             elif public.role == role.name and public.shared:
                 yield Listening(public.endpoint.name, public.slot(instance.name))
 
-    def refresh(self, ready: Callable[[str, Endpoint], Sequence[tuple[str, Address]]]) -> None:
-        """Send new connections to the instances that are Ready by now.
-
-        `ready` gives their names and addresses for a role and an endpoint of it.
-        """
-        for public in self.endpoints:
-            there = [one for one in ready(public.role, public.endpoint) if public.instance in {None, one[0]}]
-            names = tuple(name for name, _ in there)
-            public.balancer.direct([address for _, address in there])
-            if public.shared and names != public.ready:
-                by_source = (public.endpoint.distribution or "").lower().startswith("sourceip")
-                public.shared.choose([public.slots[name] for name in names if name in public.slots], by_source)
-            gone, public.ready = set(public.ready) - set(names), names
-            for name in gone:
-                self._take_over(public, name)
-
     def forget(self, instance: str) -> None:
         """Let the sockets of an instance go that will not come back."""
         for key in [key for key in self._own if key[0] == instance]:
@@ -139,23 +123,13 @@ class PublicSide:
         for public in self.endpoints:
             public.slots.pop(instance, None)
 
-    def take_over(self, instance: str) -> None:
-        """Serve the connections that were given to an instance that has not accepted them."""
-        for public in self.endpoints:
-            self._take_over(public, instance)
-
-    async def close(self) -> None:
-        """Serve nothing any more."""
-        for public in self.endpoints:
-            await public.close()
+    def close_all(self) -> None:
+        """Listen no more."""
+        self.close(self.endpoints)
         for one in self._own.values():
             one.close()
 
-    def _take_over(self, public: PublicEndpoint, instance: str) -> None:
-        if public.shared and instance in public.slots and isinstance(public.balancer, Balancer):
-            public.balancer.accept_from(public.shared.sockets[public.slots[instance]])
-
-    async def _open(self, role: str, endpoint: Endpoint, by_site: bool, instance: Instance | None) -> PublicEndpoint:
+    def _open(self, role: str, endpoint: Endpoint, by_site: bool, instance: Instance | None) -> PublicEndpoint:
         wanted = ports.public(_port(endpoint, instance))
         for port in range(wanted, _LAST_PORT + 1):
             try:
@@ -163,14 +137,9 @@ class PublicSide:
                 own = shared.sockets[0] if shared else _bound(port, endpoint.protocol)
             except OSError:
                 continue
-            is_http = endpoint.protocol == "http"  # in https nothing can be said before the handshake
-            balancer = DatagramBalancer() if endpoint.protocol == "udp" else Balancer(is_http)
-            await balancer.open(own)
-            public = PublicEndpoint(
-                role, endpoint, balancer, port, shared, instance=instance.name if instance else None
-            )
+            public = PublicEndpoint(role, endpoint, port, own, shared, instance=instance.name if instance else None)
             if port != wanted:
-                self._say(f"{public.name}: port {wanted} is taken, so {port} is used")
+                self.say(f"{public.name}: port {wanted} is taken, so {port} is used")
             return public
         raise ServiceError(Fault(f"{role}/{endpoint.name}", f"no port from {wanted} upwards is free", "Free one"))
 

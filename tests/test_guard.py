@@ -20,10 +20,11 @@ PROGRAM = """
             children.watch()
             sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
             ended = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
+            children.begun(ended.pid)
             children.on_end(ended.pid, lambda code: None)
             processes = [subprocess.Popen(sleeper, start_new_session=True) for _ in range(3)]
             for process in processes:
-                children.on_end(process.pid, lambda code: None)
+                children.begun(process.pid)
             await asyncio.sleep(0.5)
             print(os.getpid(), *[process.pid for process in processes], flush=True)
             await asyncio.sleep(600)

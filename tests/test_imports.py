@@ -33,7 +33,7 @@ OWNERS = {
     "debugpy": {"emulator/hosts"},
     "watchfiles": {"emulator/watch.py"},
     "waitress": {"emulator/hosts"},
-    "subprocess": {"packager/tools.py", "emulator/process.py", "emulator/client.py"},
+    "subprocess": {"packager/tools.py", "emulator/spawn.py", "emulator/client.py"},
 }
 MAY_PRINT = {"rolepack", "emulator/console.py", "emulator/hosts"}
 MODULES = [path.relative_to(ROOT) for name in MAY_IMPORT for path in sorted((ROOT / name).rglob("*.py"))]

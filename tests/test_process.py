@@ -13,6 +13,7 @@ from conftest import is_alive, until
 
 from emulator import children, journal, process
 from emulator.shell import Command
+from emulator.spawn import spawn
 
 LIMIT = 30
 BELOW = """
@@ -36,7 +37,7 @@ def play(code: str, tmp_path: Path, story, *, shown: list[bytes] | None = None):
         argv = (sys.executable, "-c", textwrap.dedent(code))
         command = Command(argv, tmp_path, dict(os.environ), tmp_path / "a.log")
         show = ignore if shown is None else lambda data: shown.append(bytes(data))
-        started = process.Process(command, log, show)
+        started = process.Process(spawn(command), log, show)
         try:
             async with asyncio.timeout(LIMIT):
                 return await story(started)
@@ -166,7 +167,7 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path):
         log = journal.Journal(tmp_path / "a.log")
         command = Command((str(tmp_path / "nothing"),), tmp_path, {}, tmp_path / "a.log")
         with pytest.raises(FileNotFoundError):
-            process.Process(command, log, ignore)
+            spawn(command)
         log.close()
 
     asyncio.run(scenario())
