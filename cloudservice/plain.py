@@ -3,7 +3,6 @@
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,9 +10,7 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses, named tuples, tuples, mappings and paths as dictionaries, lists and strings."""
-    if is_dataclass(value):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    """Named tuples, tuples, mappings and paths as dictionaries, lists and strings."""
     if _is_named_tuple(type(value)):
         return {name: to_plain(item) for name, item in value._asdict().items()}
     if isinstance(value, tuple | list):
@@ -30,7 +27,7 @@ def from_plain(kind: type[T], plain: Any) -> T:
 
 def _from_plain(kind: Any, plain: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if is_dataclass(kind) or _is_named_tuple(kind):
+    if _is_named_tuple(kind):
         hints = typing.get_type_hints(kind)
         return typing.cast(Any, kind)(**{name: _from_plain(hints[name], item) for name, item in plain.items()})
     if origin in (types.UnionType, typing.Union):

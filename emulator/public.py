@@ -3,7 +3,6 @@
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address, Deployment, Instance
@@ -16,7 +15,6 @@ _LAST_PORT = 65535
 Say = Callable[[str], None]
 
 
-@dataclass(eq=False, slots=True)
 class PublicEndpoint:
     """An input endpoint and where it is served.
 
@@ -24,14 +22,22 @@ class PublicEndpoint:
     which none was Ready. `instance` is the one that an instance input endpoint leads to.
     """
 
-    role: str
-    endpoint: Endpoint
-    port: int
-    own: socket.socket
-    shared: SharedPort | None
-    slots: dict[str, int] = field(default_factory=dict)
-    """The slots of the shared port by instance."""
-    instance: str | None = None
+    def __init__(
+        self,
+        role: str,
+        endpoint: Endpoint,
+        instance: str | None,
+        own: socket.socket,
+        shared: SharedPort | None,
+    ) -> None:
+        self.role = role
+        self.endpoint = endpoint
+        self.instance = instance
+        self.own = own
+        self.shared = shared
+        self.port = int(own.getsockname()[1])
+        self.slots: dict[str, int] = {}
+        """The slots of the shared port by instance."""
 
     @property
     def name(self) -> str:
@@ -137,7 +143,7 @@ class PublicPorts:
                 own = shared.sockets[0] if shared else _bound(port, endpoint.protocol)
             except OSError:
                 continue
-            public = PublicEndpoint(role, endpoint, port, own, shared, instance=instance.name if instance else None)
+            public = PublicEndpoint(role, endpoint, instance.name if instance else None, own, shared)
             if port != wanted:
                 self.say(f"{public.name}: port {wanted} is taken, so {port} is used")
             return public
