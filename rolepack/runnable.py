@@ -123,11 +123,13 @@ def prepare(meant: Meant, wanted: Sequence[str], offline: bool) -> "Run":
 
 def prune(meant: Meant, told: "Run") -> None:
     """Remove the environments and bundles of earlier runs; no emulator of the service may be running."""
-    from packager import environment, unpacked
+    from packager import environment
 
     for name, runtime in told.runtimes.items():
         environment.prune(meant.root / ".rolepack" / "environments" / name, runtime.python)
     if meant.is_packaged:
+        from packager import unpacked
+
         unpacked.prune(meant.place)
 
 
@@ -181,11 +183,15 @@ def _prepared(meant: Meant, roles: tuple[str, ...], offline: bool) -> "Run":
 
 def _need(meant: Meant, role: str, chosen: "Options") -> tuple["Need", Mapping[str, str] | None]:
     """What a role needs, and the versions that it has on its target if a bundle says them."""
-    from packager import unpacked
     from rolepack import needs
 
-    packaged = unpacked.need(meant.loaded.sources[role].folder) if meant.is_packaged else None
-    return packaged or (needs.of_run(meant.loaded, meant.loaded.role(role), chosen), None)
+    if meant.is_packaged:
+        from packager import unpacked  # which loads much, to read and to verify
+
+        packaged = unpacked.need(meant.loaded.sources[role].folder)
+        if packaged:
+            return packaged
+    return needs.of_run(meant.loaded, meant.loaded.role(role), chosen), None
 
 
 def _certificate(loaded: "Service", roles: Sequence[str]) -> tuple[Path, ...]:
