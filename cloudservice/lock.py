@@ -2,24 +2,25 @@
 
 import os
 import time
-from pathlib import Path
-from typing import IO
 
-from cloudservice.errors import Fault, ServiceError
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the guard of an emulator needs this module, and should stay small
+    from pathlib import Path
+    from typing import IO
 
 _PATIENCE = 600.0
 """Seconds that another process may take for a piece of work."""
 
 
-def take(path: Path, patience: float) -> IO[str] | None:
+def take(path: "Path | str", patience: float) -> "IO[str] | None":
     """The open lock file, to be kept open; None if someone else still has it after `patience` seconds.
 
     A process forked while it is open holds the lock too.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     end = time.monotonic() + patience
     while True:
-        file = path.open("a")
+        file = open(path, "a")  # noqa: SIM115 - to be kept open
         if _locked(file):
             return file
         file.close()
@@ -28,18 +29,19 @@ def take(path: Path, patience: float) -> IO[str] | None:
         time.sleep(0.02)
 
 
-def wait(path: Path, doing: str) -> IO[str]:
+def wait(path: "Path", doing: str) -> "IO[str]":
     """As `take`, for work that many processes may want to do; ServiceError if one has been `doing` it for too long."""
     held = take(path, _PATIENCE)
     if held is None:
-        from cloudservice.files import shown  # which the emulator's guard must not load
+        from cloudservice.errors import Fault, ServiceError
+        from cloudservice.files import shown
 
         wrong = f"another process has been {doing} for too long"
         raise ServiceError(Fault(shown(path.parent), wrong, "End that process"))
     return held
 
 
-def is_free(path: Path) -> bool:
+def is_free(path: "Path") -> bool:
     """Whether nobody holds the lock."""
     if not path.exists():
         return True
@@ -47,7 +49,7 @@ def is_free(path: Path) -> bool:
         return _locked(file)
 
 
-def _locked(file: IO[str]) -> bool:
+def _locked(file: "IO[str]") -> bool:
     """Lock the file until it is closed, unless someone else has."""
     try:
         if os.name == "nt":

@@ -1,13 +1,17 @@
 """`python -P -m emulator RUN`, where RUN is the file that emulator.run wrote."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
-from pathlib import Path
 
 from cloudservice import lock
-from cloudservice.errors import Fault, ServiceError
 from emulator.guard import guarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cloudservice.errors import Fault
 
 _PATIENCE = 3.0
 """Seconds to wait for the lock: the guard of a killed emulator keeps it while it clears up."""
@@ -15,8 +19,11 @@ _FAILED = 1
 _INTERRUPTED = 130
 
 
-def _emulate(path: Path) -> int:
-    # Only the emulator needs these: the guard that stays behind must be small.
+# What only the emulator needs is loaded by functions: the guard that stays behind must be small.
+
+
+def _emulate(path: str) -> int:
+    from cloudservice.errors import ServiceError
     from emulator.beginning import begin
     from emulator.run import take
 
@@ -29,12 +36,16 @@ def _emulate(path: Path) -> int:
         begun = begin(told)
     except ServiceError as error:
         return _refuse(error.faults, told.detached)
+    # asyncio does without ssl where there is none, and so does the emulator: it costs 2 MB and a tenth of the start.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
     from emulator.main import main
 
+    del sys.modules["ssl"]  # watchfiles wants it
     return main(told, begun)
 
 
-def _refuse_second(path: Path) -> int:
+def _refuse_second(path: str) -> int:
+    from cloudservice.errors import Fault
     from emulator.run import take
 
     told = take(path)
@@ -49,9 +60,9 @@ def _refuse(faults: tuple[Fault, ...], detached: bool) -> int:
     return _FAILED
 
 
-def _main(path: Path) -> int:
+def _main(path: str) -> int:
     # Taken before the guard splits off, so that the lock is free only when the guard has cleared up too.
-    held = lock.take(path.parent / "lock", _PATIENCE)
+    held = lock.take(os.path.join(os.path.dirname(path), "lock"), _PATIENCE)
     if held is None:
         return _refuse_second(path)
     with held:
@@ -59,4 +70,4 @@ def _main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1])))
+    sys.exit(_main(sys.argv[1]))

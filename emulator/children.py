@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 MARK = "ROLEPACK_INSTANCE"
 """The variable that holds a folder of this service and instance: no other process has its value."""
@@ -105,8 +104,8 @@ def of(pid: int) -> list[int]:
     try:
         return [
             int(child)
-            for thread in Path(f"/proc/{pid}/task").iterdir()
-            for child in (thread / "children").read_text().split()
+            for thread in os.listdir(f"/proc/{pid}/task")
+            for child in _read(f"/proc/{pid}/task/{thread}/children").split()
         ]
     except OSError:  # it has ended
         return []
@@ -114,6 +113,11 @@ def of(pid: int) -> list[int]:
 
 def _has(pid: int, mark: str) -> bool:
     try:
-        return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return f"{MARK}={mark}".encode() in _read(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
         return False
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

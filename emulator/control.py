@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import socket
 import tempfile
@@ -37,7 +36,7 @@ class Listener:
     def __init__(self, state: Path, answer: Callable[[Message], AsyncGenerator[Message, None]]) -> None:
         self._file = control_file(state)
         self._answer = answer
-        self._token = secrets.token_hex(16)
+        self._token = os.urandom(16).hex()
         self._folder: str | None = None
         self._server: asyncio.Server | None = None
 
@@ -84,9 +83,11 @@ class Listener:
 
     async def _understood(self, reader: asyncio.StreamReader) -> Message | None:
         """The wish that comes with the token; None if anything else comes."""
+        from secrets import compare_digest  # which loads OpenSSL
+
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
             wish = json.loads(await reader.readline())
-            if secrets.compare_digest(wish.pop("token"), self._token):
+            if compare_digest(wish.pop("token"), self._token):
                 return dict(wish)
         return None
 

@@ -75,8 +75,8 @@ def write(run: Run) -> Path:
     return path
 
 
-def take(path: Path) -> Run:
+def take(path: Path | str) -> Run:
     """Read what `write` wrote, and remove it."""
-    told = from_plain(Run, json.loads(path.read_text(encoding="utf-8")))
-    path.unlink()
+    told = from_plain(Run, json.loads(Path(path).read_text(encoding="utf-8")))
+    Path(path).unlink()
     return told

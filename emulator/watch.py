@@ -13,7 +13,7 @@ from cloudservice.plain import from_plain
 from cloudservice.service import RoleConfiguration
 from emulator import process
 
-_LOOK = 0.3
+_LOOK = 0.5
 """Seconds between two looks at a file; a change counts when two looks have seen the same."""
 
 _REST, _DEBOUNCE = 100, 1000
