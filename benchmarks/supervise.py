@@ -23,7 +23,6 @@ from emulator.run import Run, Runtime, write
 COUNT = 50
 RUNS = 5
 LIMIT = 60.0
-TICKS = os.sysconf("SC_CLK_TCK")
 DEFINITION = """<ServiceDefinition name="idle" xmlns="http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceDefinition">
   <WorkerRole name="w"><Runtime><EntryPoint>
     <ProgramEntryPoint commandLine="./work.sh" setReadyOnProcessStart="true" />
@@ -123,9 +122,9 @@ def below(pid: int) -> list[int]:
 
 
 def cpu(pids: list[int]) -> float:
-    """Seconds of CPU that processes have used."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
+    """Seconds of CPU that processes have used, to the nanosecond."""
+    threads = [thread for pid in pids for thread in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def pss(pids: list[int]) -> float:

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from cloudservice import lock
-from emulator.guard import guarded
+from emulator.guard import SIGNALS, guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _PATIENCE = 3.0
 """Seconds to wait for the lock: the guard of a killed emulator keeps it while it clears up."""
 _FAILED = 1
-_INTERRUPTED = 130
 
 
 # What only the emulator needs is loaded by functions: the guard that stays behind must be small.
@@ -28,9 +27,12 @@ def _emulate(path: str) -> int:
     from emulator.run import take
 
     told = take(path)
+    early: list[int] = []
+    for name in SIGNALS:
+        if hasattr(signal, name):  # until the loop can act on it, a signal is only written down
+            signal.signal(getattr(signal, name), lambda number, _frame: early.append(number))
     if os.name == "posix":
         # What is started must not inherit that emulator.client has blocked it.
-        signal.signal(signal.SIGINT, lambda *_: sys.exit(_INTERRUPTED))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         begun = begin(told)
@@ -41,7 +43,7 @@ def _emulate(path: str) -> int:
     from emulator.main import main
 
     del sys.modules["ssl"]  # watchfiles wants it
-    return main(told, begun)
+    return main(told, begun, early)
 
 
 def _refuse_second(path: str) -> int:

@@ -61,7 +61,7 @@ class Balancer:
         ended = list(self._connections)
         for task in ended:
             task.cancel()
-        await asyncio.gather(*ended)
+        await asyncio.gather(*ended, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client to its end. If no instance gets Ready, it is told by a 503 if it speaks HTTP."""

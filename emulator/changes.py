@@ -1,7 +1,7 @@
 """What can change while a service runs: one walk over the update domains makes every change."""
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cloudservice.errors import Fault
@@ -9,7 +9,7 @@ from cloudservice.files import shown
 from cloudservice.instances import Instance
 from cloudservice.service import RoleConfiguration
 from emulator import watch
-from emulator.fabric import Fabric
+from emulator.fabric import Fabric, Work
 from emulator.member import Member
 from emulator.run import Run
 
@@ -32,13 +32,16 @@ class Changes:
         """What the configuration file says, whatever was scaled since."""
         self._one = asyncio.Lock()
 
-    def by_files(self) -> list[Coroutine[None, None, None]]:
+    def by_files(self) -> list[Work]:
         """Works that make the changes which edited files ask for."""
+        return [self._follow_configuration, *([self._follow_sources] if self._fabric.run.reloads else [])]
+
+    async def _follow_configuration(self) -> None:
         fabric = self._fabric
-        works = [watch.configuration(lambda: (fabric.run.place, fabric.run.configuration), self._apply, fabric.say)]
-        if fabric.run.reloads:
-            works.append(watch.sources(self._folders, self._reload))
-        return works
+        await watch.configuration(lambda: (fabric.run.place, fabric.run.configuration), self._apply, fabric.say)
+
+    async def _follow_sources(self) -> None:
+        await watch.sources(self._folders, self._reload)
 
     async def scale(self, counts: Mapping[str, int], tell: Tell) -> tuple[Fault, ...]:
         """Give roles other numbers of instances, for this run; returns what failed."""

@@ -27,6 +27,10 @@ REMINDER = 20.0
 """Seconds between two words about a start that takes long."""
 
 
+Work = Callable[[], Coroutine[None, None, None]]
+"""Something that is done for as long as the fabric lives."""
+
+
 class Fabric:
     """All instances of one run."""
 
@@ -83,24 +87,35 @@ class Fabric:
         self.keep_version()
         self.kept.add_done_callback(lambda _: self.settled())
 
-    async def live(self, works: Callable[[], Iterable[Coroutine[None, None, None]]]) -> None:
+    async def live(self, works: Iterable[Work]) -> None:
         """Live, and do the works that have no end, until told to stop."""
         async with asyncio.TaskGroup() as aside:
-            stores = quotas.follow(lambda: self.deployed.local_resources, self._tell_quota)
-            tasks = [aside.create_task(work) for work in (self._remind(), stores, *works())]
+            tasks = [aside.create_task(self._beside(work)) for work in (self._remind, self._follow_quotas, *works)]
             await self._stopping.wait()
             for task in tasks:
                 task.cancel()
+
+    async def _follow_quotas(self) -> None:
+        await quotas.follow(lambda: self.deployed.local_resources, self._tell_quota)
+
+    async def _beside(self, work: Work) -> None:
+        """Do a work beside the instances; they live on if it fails."""
+        try:
+            await work()
+        except Exception as error:
+            self.say(f"a part of the emulator has failed and is missing from now on: {error!r}. Please report this")
 
     async def end(self) -> None:
         """End every instance; on return no process of any is left."""
         self._stopping.set()
         self._is_over.set()
-        await self._end_all()
-        for process in self._begun.processes.values():  # of instances that have not even begun to live
-            process.kill()
-        await self._balance.close(self.public.endpoints)
-        self.public.close_all()
+        try:
+            await self._end_all()
+        finally:
+            for process in self._begun.processes.values():  # of instances that have not even begun to live
+                process.kill()
+            await self._balance.close(self.public.endpoints)
+            self.public.close_all()
 
     def prepare(self, member: Member) -> Launch:
         """Make an instance's folders and files ready for a start."""
@@ -260,6 +275,8 @@ class Fabric:
         ]
 
 
-async def _all(lives: Iterable[asyncio.Task[None]]) -> bool:
-    await asyncio.gather(*lives)
-    return True
+async def _all(lives: Iterable[asyncio.Task[None]]) -> None:
+    """Wait for the end of each; if one has failed, only then say so."""
+    for ended in await asyncio.gather(*lives, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended

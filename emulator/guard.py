@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 from emulator import children
 
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
+"""What asks an emulator to end, as far as the system has it."""
 _PR_SET_PDEATHSIG = 1
 
 

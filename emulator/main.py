@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from cloudservice.errors import Fault, ServiceError
 from emulator import answers
@@ -14,17 +14,18 @@ from emulator.console import Console, refuse
 from emulator.control import Listener
 from emulator.fabric import Fabric
 from emulator.feed import Feed
+from emulator.guard import SIGNALS
 from emulator.run import Run
 from emulator.wishes import Message
 
 
-def main(told: Run, begun: Begun) -> int:
-    """Live until told to stop; returns the exit code."""
+def main(told: Run, begun: Begun, early: Sequence[int]) -> int:
+    """Live until told to stop; returns the exit code. `early` has the signals that came before."""
     stream = (told.state / "console.log").open("w", encoding="utf-8") if told.detached else sys.stdout
     width = max(len(one.name) for one in begun.deployed.instances)
     console = Console(stream, width, shows_output=not told.detached)
     try:
-        faults = asyncio.run(_serve(told, begun, console))
+        faults = asyncio.run(_serve(told, begun, console, early))
     except ServiceError as error:
         faults = error.faults
     console.close()
@@ -33,7 +34,7 @@ def main(told: Run, begun: Begun) -> int:
     return 1 if faults else 0
 
 
-async def _serve(told: Run, begun: Begun, console: Console) -> tuple[Fault, ...]:
+async def _serve(told: Run, begun: Begun, console: Console, early: Sequence[int]) -> tuple[Fault, ...]:
     """Live until told to stop; returns what failed, if anything did."""
     feed = Feed()
     fabric = Fabric(told, begun, console, feed)
@@ -44,20 +45,24 @@ async def _serve(told: Run, begun: Begun, console: Console) -> tuple[Fault, ...]
 
     listener = Listener(told.state, answer)
     _on_signals(fabric)
+    if early:
+        fabric.stop()
     try:
         await fabric.start()
         await listener.open()
-        await fabric.live(changes.by_files)
+        await fabric.live(changes.by_files())
     finally:
-        await fabric.end()
-        listener.close()
+        try:
+            await fabric.end()
+        finally:
+            listener.close()
     return fabric.faults
 
 
 def _on_signals(fabric: Fabric) -> None:
     """A signal only writes down that it came; the loop acts on it."""
     loop = asyncio.get_running_loop()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
+    for name in SIGNALS:
         number = getattr(signal, name, None)
         # Only Ctrl-C may be a second wish: the others can come twice for one, from a group and from the guard.
         wish = fabric.interrupt if name == "SIGINT" else fabric.stop

@@ -39,6 +39,7 @@ class Process:
         self._show = show
         self._unfinished = b""
         self._recent = b""
+        self._has_lost = False
         self._flush: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = self._loop.create_future()
@@ -138,7 +139,12 @@ class Process:
             self._unfinished = b""
 
     def _write(self, data: memoryview) -> None:
-        self._journal.append(data, self)
+        try:
+            self._journal.append(data, self)
+        except OSError as error:  # a full disk must not keep an instance from ending, or starting again
+            if not self._has_lost:
+                self._show(memoryview(f"its log cannot be written: {error.strerror}\n".encode()))
+            self._has_lost = True
         self._recent = (self._recent + data[-_RECENT:])[-_RECENT:]
         self._show(data)
 
@@ -147,8 +153,10 @@ class Process:
         self._popen.returncode = code
         self._ended.set_result(code)
         if self._output and os.name == "posix":
-            while self._read():
-                pass
+            # What it has printed is in the pipe; what its children may print without an end is not waited for here.
+            taken = 0
+            while taken < PIPE and (size := self._read()):
+                taken += size
         if self._output:
             self._loop.call_later(_DRAIN, self._close_output)
         else:

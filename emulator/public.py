@@ -174,6 +174,8 @@ def _bound(port: int, protocol: str) -> socket.socket:
     is_udp = protocol == "udp"
     own = socket.socket(type=socket.SOCK_DGRAM if is_udp else socket.SOCK_STREAM)
     try:
+        if not is_udp:
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted has it, too
         if os.name == "posix" and not is_udp:
             own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind((ports.LOOPBACK, port))

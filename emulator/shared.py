@@ -28,6 +28,7 @@ class SharedPort:
         """Listen; OSError if the port is taken, whoever has it."""
         own = socket.socket()
         try:
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted has it, too
             own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             own.bind((address, port))  # before it may be shared: two emulators never get one port
             own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -47,6 +48,7 @@ class SharedPort:
     def add(self) -> int:
         """Add a slot and return its number. Slots stay: the kernel knows them by their order."""
         added = socket.socket()
+        added.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         added.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         added.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         added.bind(self.sockets[0].getsockname())

@@ -3,6 +3,7 @@
 A run from sources reads them where the user edits them. By the time of an upgrade they hold the new version already.
 """
 
+import contextlib
 import os
 import shutil
 import threading
@@ -26,7 +27,8 @@ def keep(run: Run, is_over: threading.Event) -> Run | None:
     def copy(source: str, target: str) -> None:
         if is_over.is_set():
             raise InterruptedError
-        shutil.copy2(source, target)
+        with contextlib.suppress(FileNotFoundError):  # a program has removed it meanwhile
+            shutil.copy2(source, target)
 
     if run.place != run.configuration.parent:
         return run
@@ -72,8 +74,8 @@ def _size(folder: Path) -> int:
         left_out = _ignored(place, names)
         names[:] = [name for name in names if name not in left_out]
         for name in files:
-            path = Path(place, name)
-            total += path.lstat().st_size
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(place, name).lstat().st_size
         if total > MOST_BYTES:
             break
     return total

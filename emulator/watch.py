@@ -58,7 +58,10 @@ async def configuration(
 
 async def _read(place: Path, path: Path) -> tuple[Configured, list[Fault]]:
     argv = (sys.executable, "-P", "-m", "emulator.reread", str(place), str(path))
-    found = json.loads(await process.output_of(argv))
+    try:
+        found = json.loads(await process.output_of(argv))
+    except ValueError:
+        return {}, [Fault(shown(path), "the process that reads it has failed", "Save it once more")]
     if "faults" in found:
         return {}, [from_plain(Fault, fault) for fault in found["faults"]]
     return {name: from_plain(RoleConfiguration, one) for name, one in found["configured"].items()}, []
@@ -88,6 +91,6 @@ def _seen(path: Path) -> tuple[int, ...] | None:
     """What the file system says of a file; None while there is none, as when an editor puts another in its place."""
     try:
         there = os.stat(path)  # noqa: PTH116 - three times a second, for ever
-    except FileNotFoundError:
+    except OSError:
         return None
     return there.st_mtime_ns, there.st_size, there.st_ino

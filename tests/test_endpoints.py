@@ -1,6 +1,7 @@
 """Endpoints from outside: http, tcp and udp, instance input, probes, and who may know of whom."""
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -214,3 +215,75 @@ def test_a_site_counts_as_ready_when_it_answers_and_gets_nothing_before(service,
     rolepack.ok("emulate", "--detach", "--role", "web", cwd=place)
     assert time.monotonic() - began > 2
     assert json.loads(get(rolepack.status(place)["endpoints"]["web/Endpoint1"]))["colour"] == "green"
+
+
+WAYS = '''
+"""Answers in every way that WSGI has."""
+
+
+class Later:
+    """Calls start_response when its first piece is asked for, and says when it is closed."""
+
+    def __init__(self, environ, start):
+        self._start = start
+        self._left = [b"", b"la", b"ter"]
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if len(self._left) == 3:
+            self._start("201 Created", [("X-Way", "later")])
+        if not self._left:
+            raise StopIteration
+        return self._left.pop(0)
+
+    def close(self):
+        print("closed", flush=True)
+
+
+def generated(environ, start):
+    start("202 Accepted", [("X-Way", "generated")])
+    yield b"gene"
+    yield b"rated"
+
+
+def written(environ, start):
+    start("203 Other", [("X-Way", "written")])(b"writ")
+    return [b"ten"]
+
+
+def silent(environ, start):
+    return []
+
+
+def app(environ, start):
+    ways = {"/later": Later, "/generated": generated, "/written": written, "/silent": silent}
+    return ways.get(environ["PATH_INFO"], written)(environ, start)
+'''
+
+
+def test_a_site_answers_in_every_way_of_wsgi_and_at_once_on_a_kept_connection(service, rolepack):
+    place = service("pair")
+    (place / "roles/web/site_app.py").write_text(WAYS)
+    config = place / "roles/web/web.config"
+    config.write_text(config.read_text().replace("site_app.make().wsgi", "site_app.app"))
+    rolepack.ok("emulate", "--role", "web", "--detach", cwd=place)
+    host = rolepack.status(place)["endpoints"]["web/Endpoint1"].removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=30)
+    found, taken = {}, []
+    for way in ("later", "generated", "written") * 5:
+        began = time.monotonic()
+        connection.request("GET", f"/{way}")
+        answer = connection.getresponse()
+        found[way] = answer.status, answer.headers["X-Way"], answer.read()
+        taken.append(time.monotonic() - began)
+    connection.close()
+    assert found == {
+        "later": (201, "later", b"later"),
+        "generated": (202, "generated", b"generated"),
+        "written": (203, "written", b"written"),
+    }
+    assert sorted(taken)[len(taken) // 2] < 0.03, "the system waits 40 ms where small packets are gathered"
+    assert status_of(f"http://{host}/silent") == 500
+    until(lambda: rolepack.ok("logs", cwd=place).count("closed") == 5)

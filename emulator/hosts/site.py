@@ -11,6 +11,7 @@ little of it: every import keeps the first request waiting.
 import functools
 import importlib.machinery
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -28,6 +30,8 @@ from xml.etree import ElementTree
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _ASKED = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_USER_AGENT")
+_KEPT = 100_000
+"""Answers that wait for the request log at most; beyond them the oldest are forgotten."""
 _WRITTEN_AFTER = 0.1
 """Seconds that a line of the request log waits for others."""
 _THREADS = 64
@@ -94,7 +98,7 @@ class RequestLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._answers: list[tuple[Any, ...]] = []
+        self._answers: deque[tuple[Any, ...]] = deque(maxlen=_KEPT)
         self._waiting = threading.Event()
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,10 +132,10 @@ class RequestLog:
     def flush(self) -> None:
         """Write what is waiting."""
         with self._lock:
-            answers, self._answers = self._answers, []
             offset = time.time() - time.perf_counter()
             lines: dict[str, list[str]] = {}
-            for server, began, ended, status, size, *asked in answers:
+            for _ in range(len(self._answers)):
+                server, began, ended, status, size, *asked = self._answers.popleft()
                 day, moment = _moment(int(ended + offset))
                 taken = int((ended - began) * 1000)
                 lines.setdefault(day, []).append(f"{moment} {_asked(server, *asked)} {status} {size} {taken}\n")
@@ -141,14 +145,17 @@ class RequestLog:
     def _add(self, server: tuple[str, int], environ: dict[str, Any], status: str, size: int, began: float) -> None:
         """Note an answer; what would cost more is left to the thread, which does it for many at once."""
         self._answers.append((server, began, time.perf_counter(), status, size, *map(environ.get, _ASKED)))
-        if len(self._answers) == 1:
+        if not self._waiting.is_set():
             self._waiting.set()
 
     def _go_on(self) -> None:
         while self._waiting.wait():
-            self._waiting.clear()
             time.sleep(_WRITTEN_AFTER)
-            self.flush()
+            self._waiting.clear()
+            try:
+                self.flush()
+            except OSError:
+                traceback.print_exc()  # the site answers on, whatever becomes of its log
 
     @staticmethod
     def _write(path: Path, text: str) -> None:
@@ -169,7 +176,7 @@ def _moment(second: int) -> tuple[str, str]:
 def _asked(server: tuple[str, int], *asked: str | None) -> str:
     """The fields of the log that say what was asked; most requests come again and again, so that many are kept."""
     method, path, query, client, agent = (text or "" for text in asked)
-    stem = quote(path, safe="/~", encoding="latin-1") or "-"
+    stem = quote(path, safe="/~", encoding="latin-1", errors="replace") or "-"
     fields = (server[0], _field(method), stem, _field(query), str(server[1]), client or "-", _field(agent))
     return " ".join(fields)
 
@@ -250,24 +257,26 @@ def debugged(application: Application) -> Application:
 class Response:
     """The start_response of one answer, and what it was called with last."""
 
-    __slots__ = ("headers", "status")
+    __slots__ = ("headers", "status", "written")
 
     def __init__(self) -> None:
-        self.status = 500
+        self.status = 0
         self.headers: list[tuple[str, str]] = []
+        self.written: list[bytes] = []
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
+    def __call__(self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Callable[[bytes], None]:
         """Note how the answer begins."""
         self.status = int(status[:3])
         self.headers = headers
+        return self.written.append
 
 
 class Body:
-    """An answer that comes in pieces, as granian asks for them."""
+    """An answer that comes in pieces, as granian asks for them: first those that are there already."""
 
-    def __init__(self, answer: Iterable[bytes]) -> None:
-        self.__next__ = iter(answer).__next__
-        self.close = getattr(answer, "close", _nothing)
+    def __init__(self, first: Iterable[bytes], rest: Iterator[bytes], close: Callable[[], None]) -> None:
+        self.__next__ = itertools.chain(first, rest).__next__
+        self.close = close
 
 
 def _nothing() -> None:
@@ -293,12 +302,26 @@ def runner(application: Application) -> Callable[[Any, dict[str, Any]], int]:
         response = Response()
         answer = application(always | request, response)
         if isinstance(answer, list):
-            connection.response_bytes(response.status, response.headers, b"".join(answer))
+            body = b"".join((*response.written, *answer))
+            connection.response_bytes(_begun(response), response.headers, body)
         else:
-            connection.response_iter(response.status, response.headers, Body(answer))
+            pieces, close = iter(answer), getattr(answer, "close", _nothing)
+            try:  # only when the first piece is there, must an application have said how its answer begins
+                first = [next(filter(None, pieces), b"")]
+                status = _begun(response)
+            except BaseException:
+                close()
+                raise
+            connection.response_iter(status, response.headers, Body((*response.written, *first), pieces, close))
         return response.status
 
     return run
+
+
+def _begun(response: Response) -> int:
+    if not response.status:
+        raise RuntimeError("the application has not called start_response")
+    return response.status
 
 
 class _NoLoop:
