@@ -24,8 +24,7 @@ class Balance:
         """Serve what is public by now."""
         for endpoint in self._public.endpoints:
             if endpoint not in self._served:
-                is_http = endpoint.endpoint.protocol == "http"  # in https nothing can be said before the handshake
-                balancer = DatagramBalancer() if endpoint.endpoint.protocol == "udp" else Balancer(is_http)
+                balancer = DatagramBalancer() if endpoint.endpoint.protocol == "udp" else Balancer()
                 await balancer.open(endpoint.own)
                 self._served[endpoint] = _Served(endpoint, balancer)
 
@@ -59,6 +58,8 @@ class _Served:
         public = self._public
         there = [one for one in ready(public.role, public.endpoint) if public.instance in {None, one[0]}]
         names = tuple(name for name, _ in there)
+        if isinstance(self.balancer, Balancer):
+            self.balancer.is_http = public.endpoint.protocol == "http"  # in https nothing can be said unasked
         self.balancer.direct([address for _, address in there])
         if public.shared and names != self._ready:
             by_source = (public.endpoint.distribution or "").lower().startswith("sourceip")

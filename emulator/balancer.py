@@ -25,10 +25,11 @@ _UNAVAILABLE = (
 class Balancer:
     """One public port."""
 
-    def __init__(self, is_http: bool, patience: float = PATIENCE) -> None:
+    def __init__(self, is_http: bool = False, patience: float = PATIENCE) -> None:
         self._backends: Sequence[Address] = ()
         self._has_backends = asyncio.Event()
-        self._is_http = is_http
+        self.is_http = is_http
+        """Whether a client that cannot be served is told so."""
         self._patience = patience
         self._turn = 0
         self._connections: set[asyncio.Task[None]] = set()
@@ -85,7 +86,7 @@ class Balancer:
             async with asyncio.timeout(self._patience):
                 from_backend, to_backend = await self._backend()
         except TimeoutError:
-            if self._is_http:
+            if self.is_http:
                 await _refuse(reader, writer)
             return
         with contextlib.closing(to_backend):

@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cloudservice import files, rolemodel
 from cloudservice.instances import Address, Deployment, Instance, LocalResource, instances, stores
+from cloudservice.service import Endpoint
 from emulator import launch, ports
 from emulator.run import Run
 
@@ -29,8 +30,7 @@ def deploy(run: Run, before: Deployment | None = None) -> Deployment:
         role = run.service.role(instance.role)
         known = before.endpoints.get(instance.name, {}) if before else {}
         endpoints[instance.name] = {
-            endpoint.name: known.get(endpoint.name) or Address(endpoint.protocol, ports.LOOPBACK, next(free))
-            for endpoint in role.endpoints
+            endpoint.name: _address(endpoint, known.get(endpoint.name), free) for endpoint in role.endpoints
         }
         resources[instance.name] = {
             store.name: LocalResource(str(launch.resource(run, deployment_id, instance, store.name)), store.size_in_mb)
@@ -84,6 +84,13 @@ def _new_id(run: Run) -> str:
     taken = deployment_ids(run.state / "Resources" / "Directory")
     number = 1 + sum(moment in one for one in taken)
     return f"deployment-{moment}-{number:03}"
+
+
+def _address(endpoint: Endpoint, known: Address | None, free: Iterator[int]) -> Address:
+    """That of the deployment before, unless its port is one of another kind; else a new one."""
+    if known and (known.protocol == "udp") == (endpoint.protocol == "udp"):
+        return known._replace(protocol=endpoint.protocol)
+    return Address(endpoint.protocol, ports.LOOPBACK, next(free))
 
 
 def _temp(run: Run, deployment: Deployment, instance: Instance) -> Path:

@@ -157,8 +157,8 @@ class Fabric:
         self._console.state(member.name, text)
         self._feed.said(f"{member.name}: {text}")
 
-    def probed(self) -> None:
-        """Send connections where they belong after what a probe has found."""
+    def redirect(self) -> None:
+        """Send connections where they belong by now."""
         self._balance.refresh()
 
     def settled(self) -> None:
@@ -265,13 +265,15 @@ class Fabric:
             report(event="said", text=text)
 
     def _ready(self, role: str, endpoint: Endpoint) -> Sequence[tuple[str, Address]]:
-        """The instances that may get connections for an endpoint, and where."""
+        """The instances that may get connections for an endpoint, and where; each goes by its own version of that."""
         return [
-            (member.name, member.launch.addresses[endpoint.name])
+            (member.name, member.launch.addresses[own.name])
             for member in self._members.values()
-            if member.launch and member.instance.role == role and endpoint.name in member.launch.addresses
-            if member.life.state == "Ready" or (member.life.state == "Busy" and endpoint.ignore_role_instance_status)
-            if member.probed.get(endpoint.name, endpoint.probe is None)
+            if member.launch and member.instance.role == role
+            for own in member.run.service.role(role).endpoints
+            if own.name == endpoint.name and own.name in member.launch.addresses
+            if member.life.state == "Ready" or (member.life.state == "Busy" and own.ignore_role_instance_status)
+            if member.probed.get(own.name, own.probe is None)
         ]
 
 

@@ -17,6 +17,8 @@ KEPT = 5
 MARK = struct.Struct("<qq")
 """Nanoseconds since 1970 (UTC), and bytes."""
 _NEWLINE = ord("\n")
+_CLOSED = -1
+"""In place of a file that is not open: its number may be another's by now."""
 _BETWEEN_MARKS = 0.1
 """Seconds: how exactly the time of a line is known."""
 
@@ -30,6 +32,8 @@ class Journal:
         self._limit = limit
         self._next_mark = 0.0
         self._unfinished: object | None = None
+        self._file = self._marks = _CLOSED
+        self._size = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._open()
         if self._size and not _ends_a_line(path):
@@ -44,12 +48,16 @@ class Journal:
         self._unfinished = None if self._at_line_end else writer
 
     def close(self) -> None:
-        """Write no more."""
-        os.close(self._file)
-        os.close(self._marks)
+        """Write no more, unless something comes yet."""
+        for one in (self._file, self._marks):
+            if one != _CLOSED:
+                os.close(one)
+        self._file = self._marks = _CLOSED
 
     def _write(self, data: memoryview) -> memoryview:
         """Write as much as belongs into this file; returns the rest, for which there is a new file then."""
+        if self._file == _CLOSED:
+            self._open()
         end = len(data)
         if self._size + end > self._limit:
             end = self._end(bytes(data))
@@ -95,6 +103,7 @@ class Journal:
             self._marks = os.open(times(self._path), flags, 0o644)
         except BaseException:
             os.close(self._file)
+            self._file = _CLOSED
             raise
         self._size = os.fstat(self._file).st_size
         self._at_line_end = True

@@ -42,8 +42,8 @@ class Surroundings(Protocol):
     def note(self, member: "Member", text: str) -> None:
         """Tell something about it that is no change of its state."""
 
-    def probed(self) -> None:
-        """Send connections where they belong after what a probe has found."""
+    def redirect(self) -> None:
+        """Send connections where they belong by now."""
 
     def settled(self) -> None:
         """Take note that a start of it has succeeded."""
@@ -218,7 +218,9 @@ class Member:
         looking_after = asyncio.create_task(self._look_after(launch))
         exit_code = await program.wait()
         looking_after.cancel()
+        self.life.ended()
         self.probed.clear()
+        self._surroundings.redirect()
         self._has_lived = False
         return exit_code, await self._how_it_ended(program, exit_code)
 
@@ -279,7 +281,7 @@ class Member:
             self._surroundings.note(
                 self, f"{name} {'answers again' if is_in else 'does not answer: out of the balance'}"
             )
-        self._surroundings.probed()
+        self._surroundings.redirect()
         self._settle()
 
     def _settle(self) -> None:

@@ -13,6 +13,7 @@ from emulator.shell import Listening
 
 _LAST_PORT = 65535
 Say = Callable[[str], None]
+Key = tuple[str, str, str | None, int | None, bool]
 
 
 class PublicEndpoint:
@@ -43,6 +44,11 @@ class PublicEndpoint:
     def name(self) -> str:
         """Role and endpoint, as in `frontend/Endpoint1`; the instance instead of the role where there is one."""
         return f"{self.instance or self.role}/{self.endpoint.name}"
+
+    @property
+    def key(self) -> Key:
+        """What stays the same while only attributes of the endpoint change."""
+        return _key(self.role, self.endpoint, self.instance)
 
     @property
     def url(self) -> str:
@@ -78,9 +84,10 @@ class PublicPorts:
 
         Where it listens already all stays as it is.
         """
-        there = {(public.role, public.endpoint, public.instance) for public in self.endpoints}
+        there = {public.key: public for public in self.endpoints}
         for role, endpoint, instance in _endpoints(service, instances):
-            if (role.name, endpoint, instance and instance.name) in there:
+            if known := there.get(_key(role.name, endpoint, instance and instance.name)):
+                known.endpoint = endpoint  # which may have another probe or distribution now
                 continue
             by_site = endpoint.name in launch.served(role)
             if role.kind == "web" and endpoint.protocol in {"http", "https"} and not by_site:
@@ -92,10 +99,10 @@ class PublicPorts:
     def others(self, service: Service, instances: Collection[Instance]) -> list[PublicEndpoint]:
         """What is no endpoint of these instances."""
         wanted = {
-            (role.name, endpoint, instance and instance.name)
+            _key(role.name, endpoint, instance and instance.name)
             for role, endpoint, instance in _endpoints(service, instances)
         }
-        return [one for one in self.endpoints if (one.role, one.endpoint, one.instance) not in wanted]
+        return [one for one in self.endpoints if one.key not in wanted]
 
     def close(self, endpoints: Iterable[PublicEndpoint]) -> None:
         """Listen no more for some endpoints."""
@@ -117,9 +124,10 @@ class PublicPorts:
                 self._own[instance.name, name] = _listening(instance.name, at)
             yield Listening(name, self._own[instance.name, name].fileno())
         for public in self.endpoints:
-            if public.endpoint not in role.endpoints:  # of the version before, or of the next one
+            keys = {_key(role.name, endpoint, public.instance) for endpoint in role.endpoints}
+            if public.key not in keys:  # of another role, of the version before, or of the next one
                 public.slots.pop(instance.name, None)
-            elif public.role == role.name and public.shared:
+            elif public.shared:
                 yield Listening(public.endpoint.name, public.slot(instance.name))
 
     def forget(self, instance: str) -> None:
@@ -159,6 +167,10 @@ def _endpoints(service: Service, instances: Collection[Instance]) -> Iterator[tu
                 yield role, endpoint, None
             elif endpoint.kind == "instance-input":
                 yield from ((role, endpoint, instance) for instance in instances if instance.role == role.name)
+
+
+def _key(role: str, endpoint: Endpoint, instance: str | None) -> Key:
+    return role, endpoint.name, instance, endpoint.port, endpoint.protocol == "udp"
 
 
 def _port(endpoint: Endpoint, instance: Instance | None) -> int:

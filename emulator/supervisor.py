@@ -44,6 +44,12 @@ class Life:
         self.is_settled = True
         self.exits_before_settled = 0
 
+    def ended(self) -> None:
+        """Its program has ended; what it has left may still hold the next start."""
+        self.pid = None
+        if self.state != "Stopping":
+            self.state = "Recycling"
+
     def exited(self, now: float, exit_code: int, reason: str) -> float:
         """Its program or a startup task has ended; returns the seconds to wait before the next start."""
         if not self.is_settled:

@@ -419,6 +419,20 @@ def test_an_upgrade_brings_new_endpoints_settings_and_roles(service, rolepack):
     assert settings_of(pair, "jobs_IN_0")["New"] == "n"
 
 
+def test_an_upgrade_of_an_endpoint_keeps_its_port_and_loses_no_request(pair, rolepack):
+    definition = pair / "ServiceDefinition.csdef"
+    text = definition.read_text(encoding="utf-8").replace('port="81"', 'port="81" loadBalancerProbe="alive"')
+    probe = '<LoadBalancerProbes><LoadBalancerProbe name="alive" protocol="http" path="/" /></LoadBalancerProbes>'
+    definition.write_text(text.replace("<WebRole", f"{probe}<WebRole", 1), encoding="utf-8")
+    before = rolepack.status(pair)
+    with clients(before["endpoints"]["web/Endpoint1"]) as failed:
+        rolepack.ok("upgrade", cwd=pair)
+    assert failed == []
+    after = rolepack.status(pair)
+    assert after["endpoints"] == before["endpoints"]
+    assert one(after, "web_IN_0")["probes"] == {"Endpoint1": True}
+
+
 def test_an_upgrade_to_a_bundle_and_back_to_the_sources(pair, rolepack):
     answer_with(pair, "in the bundle")
     rolepack.ok("package", cwd=pair)

@@ -1,7 +1,9 @@
 """Logs: whole lines in order, whatever is printed and however it is cut into writes and files."""
 
 import itertools
+import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,20 @@ def test_marks_go_with_their_file(tmp_path):
         content = journal.times(journal.rotated(path, number)).read_bytes()
         (_, size), *_ = journal.MARK.iter_unpack(content)
         assert size == 0
+
+
+def test_a_rotation_that_fails_is_made_up_for_and_touches_no_other_file(tmp_path):
+    folder = tmp_path / "LogFiles"
+    log = Journal(folder / "a.log", limit=10)
+    append(log, b"one\n")
+    shutil.rmtree(folder)
+    with pytest.raises(OSError, match="No such file"):
+        append(log, b"two is too long\n")
+    with (tmp_path / "other").open("wb") as other:  # which may get the number of the file that was closed
+        with pytest.raises(OSError, match="No such file"):
+            append(log, b"three\n")
+        folder.mkdir()
+        append(log, b"four\n")
+        log.close()
+        assert os.fstat(other.fileno()).st_size == 0
+    assert (folder / "a.log").read_bytes().endswith(b"four\n")

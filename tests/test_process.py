@@ -178,3 +178,11 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path):
 )
 def test_an_end_in_words(code, words):
     assert process.ending(code) == words
+
+
+def test_a_log_that_cannot_be_written_keeps_nothing_from_ending(tmp_path):
+    (tmp_path / "a.log").symlink_to("/dev/full")
+    shown: list[bytes] = []
+    code, _ = play("print('one', flush=True); print('two', end='')", tmp_path, to_its_end, shown=shown)
+    assert code == 0
+    assert b"".join(shown).count(b"its log cannot be written: No space left on device\n") == 1
