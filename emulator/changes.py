@@ -38,7 +38,7 @@ class Changes:
 
     async def _follow_configuration(self) -> None:
         fabric = self._fabric
-        await watch.configuration(lambda: (fabric.run.place, fabric.run.configuration), self._apply, fabric.say)
+        await watch.configuration(lambda: (fabric.run.place, fabric.run.configuration), self._apply, self._refuse)
 
     async def _follow_sources(self) -> None:
         await watch.sources(self._folders, self._reload)
@@ -61,7 +61,9 @@ class Changes:
             }
             return await self._walk(run._replace(service=run.service._replace(configured=configured)), {}, tell)
 
-    async def restart(self, roles: Collection[str], names: Collection[str], tell: Tell) -> tuple[Fault, ...]:
+    async def restart(
+        self, roles: Collection[str], names: Collection[str], tell: Tell, why: str = "it was asked to restart"
+    ) -> tuple[Fault, ...]:
         """Recycle instances, of whole roles or by name, one update domain at a time; returns what failed."""
         async with self._one:
             there = self._fabric.members
@@ -75,7 +77,7 @@ class Changes:
             if faults:
                 return tuple(faults)
             chosen = {one.name for one in there if one.instance.role in roles or one.name in names}
-            return await self._walk(self._fabric.run, dict.fromkeys(chosen, "it was asked to restart"), tell)
+            return await self._walk(self._fabric.run, dict.fromkeys(chosen, why), tell)
 
     async def configure(self, configured: Mapping[str, RoleConfiguration], tell: Tell) -> tuple[Fault, ...]:
         """Apply a changed configuration: instance counts and settings, one update domain at a time.
@@ -114,6 +116,7 @@ class Changes:
                 tell(f"{faults[0].where} does not come up, so the version before comes back on {', '.join(upgraded)}")
                 not_back = await self._walk(before, dict.fromkeys(upgraded, "the upgrade was rolled back"), tell)
                 await fabric.close_others()
+                tell("the version before runs, from a copy of its sources; mend them, then upgrade again")
                 return (*faults, *not_back)
             await fabric.close_others()
             self._written = written
@@ -195,8 +198,15 @@ class Changes:
 
     async def _apply(self, configured: Mapping[str, RoleConfiguration]) -> None:
         """Do what an edit of the configuration file asks for."""
+        self._fabric.refused = ()
         self._fabric.say(f"{shown(self._fabric.run.configuration)} has changed")
         self._say_all(await self.configure(configured, self._fabric.say))
+
+    def _refuse(self, faults: Sequence[Fault]) -> None:
+        """Tell what is wrong with an edit of the configuration file; status tells it until there is a better one."""
+        self._fabric.refused = tuple(faults)
+        self._say_all(faults)
+        self._fabric.say(f"{shown(self._fabric.run.configuration)} is not applied; what it said before stays")
 
     def _folders(self) -> Mapping[str, Collection[Path]]:
         run = self._fabric.run
@@ -204,11 +214,12 @@ class Changes:
 
     async def _reload(self, roles: Collection[str], paths: Collection[Path]) -> None:
         """Recycle the instances of roles whose files have changed."""
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        self._fabric.say(f"{shown(sorted(paths)[0])}{more} changed")
+        there = sorted(path for path in paths if path.exists()) or sorted(paths)  # an editor's own files have gone
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        self._fabric.say(f"{shown(there[0])}{more} changed")
         if any(path.name in _NEEDS for path in paths):
             self._fabric.say("what a role needs is installed by `invoke upgrade`, or at the next start")
-        self._say_all(await self.restart(roles, (), self._fabric.say))
+        self._say_all(await self.restart(roles, (), self._fabric.say, "its files have changed"))
 
     def _say_all(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
@@ -227,6 +238,8 @@ async def _come_up(started: Sequence[Member], tell: Tell) -> tuple[Fault, ...]:
         if why is None:
             tell(f"{member.name} is Ready")
         else:
-            first, *_ = why.split("\n")
+            first, *printed = why.split("\n")
+            for line in printed:
+                tell(f"{member.name} | {line}")
             faults.append(Fault(member.name, f"it does not come up: {first}", "See `invoke logs`, and mend that"))
     return tuple(faults)

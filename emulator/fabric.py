@@ -40,6 +40,8 @@ class Fabric:
         self.deployed = begun.deployed
         self.started = datetime.now(UTC)
         self.faults: tuple[Fault, ...] = ()
+        self.refused: tuple[Fault, ...] = ()
+        """What is wrong with the configuration file, if it was edited since and could not be applied."""
         self.public = begun.public
         self.public.say = self.say
         self._begun = begun

@@ -22,6 +22,7 @@ def snapshot(fabric: Fabric) -> dict[str, Any]:
         },
         "endpoints": {endpoint.name: endpoint.url for endpoint in fabric.public.endpoints},
         "left_out": [role.name for role in fabric.run.service.roles if role.name not in fabric.run.roles],
+        "refused": [str(fault) for fault in fabric.refused],
         "instances": [_instance(fabric, member) for member in fabric.members],
     }
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from cloudservice.errors import Fault
@@ -30,9 +30,9 @@ Configured = Mapping[str, RoleConfiguration]
 async def configuration(
     where: Callable[[], tuple[Path, Path]],
     apply: Callable[[Configured], Awaitable[object]],
-    say: Callable[[str], None],
+    refuse: Callable[[Sequence[Fault]], None],
 ) -> None:
-    """Apply each change of a configuration file; what is wrong with one is said, and nothing changes then.
+    """Apply each change of a configuration file, or refuse it for what is wrong with it.
 
     `where` gives the folder of the definition and the file, which an upgrade may change.
     """
@@ -48,10 +48,8 @@ async def configuration(
             continue
         known = seen
         configured, faults = await _read(place, path)
-        for fault in faults:
-            say(str(fault))
         if faults:
-            say(f"{shown(path)} is not applied; what it said before stays")
+            refuse(faults)
         else:
             await apply(configured)
 

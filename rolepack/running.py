@@ -37,6 +37,8 @@ def status(_context: Context, service: str | None = None, json: bool = False) ->
         say(line)
     for line in not_run(now):
         say(f"  {line}")
+    for line in now["refused"]:
+        say(f"  the configuration file is not applied: {line}")
 
 
 @command(
@@ -116,7 +118,7 @@ def scale(_context: Context, role: list[str], service: str | None = None) -> Non
         raise ServiceError(*faults)
     client.change(service_folder(service), to_message(Scale(counts)), say)
     told = ", ".join(f"{name} has {counted(range(count), 'instance')}" for name, count in counts.items())
-    say(f"{told} now, until the service is stopped or its configuration changes.")
+    say(f"{told} now, until the service is stopped or its configuration gives another number.")
 
 
 @command(

@@ -1,6 +1,7 @@
 """Changes of a running service: what is asked for changes, one update domain at a time, and nothing else."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -89,14 +90,16 @@ def test_an_instance_that_ends_before_its_turn_to_leave_stays_away(service, role
         definition.read_text().replace('name="slow-to-end"', 'name="slow-to-end" upgradeDomainCount="2"')
     )
     edit(place, '<Instances count="1" />', '<Instances count="4" />')
+    worker = place / "roles/jobs/worker.py"
+    worker.write_text(worker.read_text().replace("time.sleep(1)", "time.sleep(4)"))
     rolepack.ok("emulate", "--detach", cwd=place)
     last = one(rolepack.status(place), "jobs_IN_3")["pid"]
     with subprocess.Popen(rolepack.argv("scale", "--role", "jobs=1"), cwd=place, stdout=subprocess.PIPE) as scaling:
         until(lambda: one(rolepack.status(place), "jobs_IN_2")["state"] == "Stopping")
         os.kill(last, signal.SIGKILL)
-        until(lambda: one(rolepack.status(place), "jobs_IN_3")["state"] == "Stopped")
         assert scaling.wait(60) == 0
     assert names(rolepack.status(place)) == ["jobs_IN_0"]
+    assert said(place).count("jobs_IN_3 > Starting") == 1
     rolepack.ok("scale", "--role", "jobs=4", cwd=place)
     assert {one["state"] for one in rolepack.status(place)["instances"]} == {"Ready"}
 
@@ -127,6 +130,32 @@ def test_a_role_restarts_by_update_domain_without_a_failed_request(pair, rolepac
     assert one(after, "jobs_IN_0") == one(before, "jobs_IN_0")
     order = [(event["instance"], event["state"]) for event in events if event["event"] == "state"]
     assert order.index(("web_IN_0", "Ready")) < order.index(("web_IN_1", "Stopping"))
+
+
+def test_clients_that_keep_their_connections_lose_no_request_either(pair, rolepack):
+    host = rolepack.status(pair)["endpoints"]["web/Endpoint1"].removeprefix("http://")
+    failed, done, answered = [], threading.Event(), []
+
+    def ask():
+        connection = http.client.HTTPConnection(host, timeout=30)
+        while not done.is_set():
+            try:
+                connection.request("GET", "/")
+                answered.append(connection.getresponse().read())
+            except (OSError, http.client.HTTPException) as error:
+                failed.append(repr(error))
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        rolepack.ok("restart", "--role", "web", cwd=pair)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert len({json.loads(answer)["instance"] for answer in answered}) == 2
 
 
 def test_one_instance_restarts(pair, rolepack):
@@ -314,12 +343,16 @@ def test_a_faulty_edit_is_refused_and_a_good_one_after_it_applied(pair, rolepack
     edit(pair, "Größe", "Länge")
     edit(pair, "</ServiceConfiguration>", "")
     until(lambda: "is not applied; what it said before stays" in said(pair))
-    assert "ServiceConfiguration.Local.cscfg:" in said(pair)
-    assert rolepack.status(pair) == before
+    (refused,) = rolepack.status(pair)["refused"]
+    assert refused in said(pair)
+    assert f"not applied: {refused}" in rolepack.ok("status", cwd=pair)
+    assert refused.startswith("ServiceConfiguration.Local.cscfg:")
+    assert {**rolepack.status(pair), "refused": []} == before
     assert settings_of(pair, "jobs_IN_0") == {"Title": "Größe"}
     path = pair / "ServiceConfiguration.Local.cscfg"
     path.write_text(path.read_text(encoding="utf-8") + "</ServiceConfiguration>", encoding="utf-8")
     until(lambda: settings_of(pair, "jobs_IN_0") == {"Title": "Länge"})
+    assert rolepack.status(pair)["refused"] == []
 
 
 def test_an_instance_that_ignores_the_request_is_killed_after_its_grace(service, rolepack):

@@ -34,6 +34,8 @@ _KEPT = 100_000
 """Answers that wait for the request log at most; beyond them the oldest are forgotten."""
 _WRITTEN_AFTER = 0.1
 """Seconds that a line of the request log waits for others."""
+_LEAVING = 0.1
+"""Seconds in which answers end their connections, before those that clients keep are closed."""
 _THREADS = 64
 """Requests of one instance that are answered at a time."""
 _BACKLOG = 1024
@@ -283,8 +285,11 @@ def _nothing() -> None:
     pass
 
 
-def runner(application: Application) -> Callable[[Any, dict[str, Any]], int]:
-    """What granian calls for each request: with its side of the connection, and with the variables of the request."""
+def runner(application: Application, leaving: threading.Event) -> Callable[[Any, dict[str, Any]], int]:
+    """What granian calls for each request: with its side of the connection, and with the variables of the request.
+
+    When the site is `leaving`, answers tell their clients to ask elsewhere the next time.
+    """
     always = {
         **os.environ,
         "GATEWAY_INTERFACE": "CGI/1.1",
@@ -298,12 +303,15 @@ def runner(application: Application) -> Callable[[Any, dict[str, Any]], int]:
         "wsgi.version": (1, 0),
     }
 
+    def headers(response: Response) -> list[tuple[str, str]]:
+        return [*response.headers, ("Connection", "close")] if leaving.is_set() else response.headers
+
     def run(connection: Any, request: dict[str, Any]) -> int:
         response = Response()
         answer = application(always | request, response)
         if isinstance(answer, list):
             body = b"".join((*response.written, *answer))
-            connection.response_bytes(_begun(response), response.headers, body)
+            connection.response_bytes(_begun(response), headers(response), body)
         else:
             pieces, close = iter(answer), getattr(answer, "close", _nothing)
             try:  # only when the first piece is there, must an application have said how its answer begins
@@ -312,7 +320,7 @@ def runner(application: Application) -> Callable[[Any, dict[str, Any]], int]:
             except BaseException:
                 close()
                 raise
-            connection.response_iter(status, response.headers, Body((*response.written, *first), pieces, close))
+            connection.response_iter(status, headers(response), Body((*response.written, *first), pieces, close))
         return response.status
 
     return run
@@ -339,7 +347,15 @@ def serve_by_granian(
     """
     from granian._granian import CallbackScheduler, SocketHolder, WorkerSignal, WSGIWorker
 
-    stops, ends = [], []
+    stops: list[Any] = []
+    ends: list[threading.Event] = []
+    leaving = threading.Event()
+
+    def leave(*_: Any) -> None:
+        leaving.set()
+        threading.Timer(_LEAVING, lambda: [stop.set() for stop in stops]).start()
+
+    signal.signal(signal.SIGTERM, leave)
     for application, listening in applications:
         stop, end = WorkerSignal(), threading.Event()
         stop.add_cb(end.set)
@@ -350,10 +366,9 @@ def serve_by_granian(
         security = (tls, *files, None, "tls1.2", None, [], False)
         threads = (1, 512, _THREADS, 30, _BACKLOG)
         worker = WSGIWorker(1, (None, holder), None, *threads, "auto", None, None, None, *security, (None, None))
-        worker.serve_mtr(CallbackScheduler(_NoLoop, runner(application), None, None, None), _NoLoop, stop)
+        worker.serve_mtr(CallbackScheduler(_NoLoop, runner(application, leaving), None, None, None), _NoLoop, stop)
         stops.append(stop)
         ends.append(end)
-    signal.signal(signal.SIGTERM, lambda *_: [stop.set() for stop in stops])
     for end in ends:
         end.wait()
 
