@@ -28,9 +28,8 @@ def _emulate(path: str) -> int:
 
     told = take(path)
     early: list[int] = []
-    for name in SIGNALS:
-        if hasattr(signal, name):  # until the loop can act on it, a signal is only written down
-            signal.signal(getattr(signal, name), lambda number, _frame: early.append(number))
+    for number in SIGNALS:  # until the loop can act on it, a signal is only written down
+        signal.signal(number, lambda received, _frame: early.append(received))
     if os.name == "posix":
         # What is started must not inherit that emulator.client has blocked it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -9,7 +9,7 @@ from cloudservice.instances import Address
 from emulator.shared import BACKLOG
 
 _CHUNK = 1 << 16
-PATIENCE = 10.0
+_PATIENCE = 10.0
 """Seconds that a connection waits for an instance that is Ready: as long as most need to come back."""
 _HEAD = 5.0
 """Seconds for the head of a request that can only be refused."""
@@ -25,10 +25,10 @@ _UNAVAILABLE = (
 class Balancer:
     """One public port."""
 
-    def __init__(self, is_http: bool = False, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float = _PATIENCE) -> None:
         self._backends: Sequence[Address] = ()
         self._has_backends = asyncio.Event()
-        self.is_http = is_http
+        self.is_http = False
         """Whether a client that cannot be served is told so."""
         self._patience = patience
         self._turn = 0

@@ -33,7 +33,6 @@ def adopt() -> None:
 
 def watch() -> None:
     """Begin to notice ends; everything happens in the running loop. On Windows each process is waited for instead."""
-    adopt()
     if os.name == "posix":
         import asyncio  # which the guard must not load
 

@@ -26,7 +26,6 @@ PATIENCE = 2.0
 REMINDER = 20.0
 """Seconds between two words about a start that takes long."""
 
-
 Work = Callable[[], Coroutine[None, None, None]]
 """Something that is done for as long as the fabric lives."""
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from emulator import children
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """What asks an emulator to end, as far as the system has it."""
 _PR_SET_PDEATHSIG = 1
 

@@ -62,12 +62,9 @@ async def _serve(told: Run, begun: Begun, console: Console, early: Sequence[int]
 def _on_signals(fabric: Fabric) -> None:
     """A signal only writes down that it came; the loop acts on it."""
     loop = asyncio.get_running_loop()
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
+    for number in SIGNALS:
         # Only Ctrl-C may be a second wish: the others can come twice for one, from a group and from the guard.
-        wish = fabric.interrupt if name == "SIGINT" else fabric.stop
-        if number is None:
-            continue
+        wish = fabric.interrupt if number == signal.SIGINT else fabric.stop
         if os.name == "posix":
             loop.add_signal_handler(number, wish)
         else:

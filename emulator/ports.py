@@ -1,5 +1,6 @@
 """Free ports of the loopback address."""
 
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -18,6 +19,18 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def stream() -> socket.socket:
+    """A socket for tcp that will be bound and listen; its connections send small packets at once.
+
+    On Windows SO_REUSEADDR would let it share a taken port.
+    """
+    made = socket.socket()
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if os.name == "posix":
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
 
 
 def for_instances() -> Iterator[int]:

@@ -1,6 +1,5 @@
 """The public side of a deployment: a port of this machine for each input endpoint; what goes there is balance's."""
 
-import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator
 
@@ -182,14 +181,10 @@ def _port(endpoint: Endpoint, instance: Instance | None) -> int:
 
 
 def _bound(port: int, protocol: str) -> socket.socket:
-    """A socket of our own; on Windows SO_REUSEADDR would let it share a taken port."""
+    """A socket of our own, which listens if it is one for tcp."""
     is_udp = protocol == "udp"
-    own = socket.socket(type=socket.SOCK_DGRAM if is_udp else socket.SOCK_STREAM)
+    own = socket.socket(type=socket.SOCK_DGRAM) if is_udp else ports.stream()
     try:
-        if not is_udp:
-            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted has it, too
-        if os.name == "posix" and not is_udp:
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind((ports.LOOPBACK, port))
         if not is_udp:
             own.listen(BACKLOG)

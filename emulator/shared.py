@@ -11,6 +11,8 @@ import struct
 import sys
 from collections.abc import Sequence
 
+from emulator import ports
+
 IS_POSSIBLE = sys.platform == "linux"
 BACKLOG = 1024
 _SO_ATTACH_REUSEPORT_CBPF = 51
@@ -26,10 +28,8 @@ class SharedPort:
 
     def __init__(self, address: str, port: int) -> None:
         """Listen; OSError if the port is taken, whoever has it."""
-        own = socket.socket()
+        own = ports.stream()
         try:
-            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted has it, too
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             own.bind((address, port))  # before it may be shared: two emulators never get one port
             own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             own.listen(BACKLOG)
@@ -47,9 +47,7 @@ class SharedPort:
 
     def add(self) -> int:
         """Add a slot and return its number. Slots stay: the kernel knows them by their order."""
-        added = socket.socket()
-        added.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        added.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        added = ports.stream()
         added.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         added.bind(self.sockets[0].getsockname())
         added.listen(BACKLOG)

@@ -34,7 +34,8 @@ class Public:
 async def opened(backends, http: bool, patience: float = 10) -> Public:
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    balancer = Balancer(is_http=http, patience=patience)
+    balancer = Balancer(patience)
+    balancer.is_http = http
     balancer.direct(backends)
     await balancer.open(listening)
     return Public(balancer, port)

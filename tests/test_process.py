@@ -32,6 +32,7 @@ def play(code: str, tmp_path: Path, story, *, shown: list[bytes] | None = None):
     """Run Python code as a process and do with it what `story` says."""
 
     async def scenario():
+        children.adopt()
         children.watch()
         log = journal.Journal(tmp_path / "a.log", limit=1 << 20)
         argv = (sys.executable, "-c", textwrap.dedent(code))
