@@ -40,7 +40,9 @@ def main() -> None:
         print(f"Python {sys.version.split()[0]}, rolepack {version('rolepack')}, granian from the same kit")
         with (
             subprocess.Popen(bare, cwd=made.role, stdout=subprocess.DEVNULL, start_new_session=True) as server,
-            subprocess.Popen(made.emulator(), cwd=made.place, stdout=subprocess.DEVNULL) as emulator,
+            subprocess.Popen(
+                made.emulator(), cwd=made.place, stdout=subprocess.DEVNULL, start_new_session=True
+            ) as emulator,
         ):
             wait_for_answer(made.bare_url)
             wait_for_answer(made.url)

@@ -108,7 +108,7 @@ def run_here(told: Run) -> int:
         sys.stdout.flush()
         # A Ctrl-C that comes before the emulator can act on it waits until it can.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        os.execv(argv[0], argv)  # the console's Ctrl-C goes straight to the emulator, and no process waits above it
+        os.execv(argv[0], argv)  # the console's Ctrl-C goes straight to the guard, and no other process waits above it
     return subprocess.call(argv)
 
 

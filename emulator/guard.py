@@ -34,6 +34,9 @@ def guarded(main: Callable[[], int], finds_orphans: bool = sys.platform == "linu
     emulator = os.fork()
     if not emulator:
         os.close(reading)
+        # A session of its own: no role can stop at a question that its console never shows, and the scheduler, which
+        # shares a busy machine out by sessions, sees one for all instances.
+        os.setsid()
         if finds_orphans:
             # If someone kills the guard, the emulator stops its roles as on Ctrl-C.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -43,13 +46,12 @@ def guarded(main: Callable[[], int], finds_orphans: bool = sys.platform == "linu
             children.announce_to(writing)
         return main()
     os.close(writing)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, lambda received, _frame: _send(os.kill, emulator, received))
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)  # the keys of a console reach the emulator itself
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # emulator.client has blocked it
     groups = _announced(reading)
     code = _wait_for(emulator)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     for group in groups:
         _send(os.killpg, group, signal.SIGKILL)

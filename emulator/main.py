@@ -63,7 +63,7 @@ def _on_signals(fabric: Fabric) -> None:
     """A signal only writes down that it came; the loop acts on it."""
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        # Only Ctrl-C may be a second wish: the others can come twice for one, from a group and from the guard.
+        # Only Ctrl-C may be a second wish: the others can come twice for one, as when the guard is killed as well.
         wish = fabric.interrupt if number == signal.SIGINT else fabric.stop
         if os.name == "posix":
             loop.add_signal_handler(number, wish)

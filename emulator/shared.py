@@ -16,11 +16,12 @@ from emulator import ports
 IS_POSSIBLE = sys.platform == "linux"
 BACKLOG = 1024
 _SO_ATTACH_REUSEPORT_CBPF = 51
-_LOAD_WORD, _MODULO, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x94, 0x15, 0x06
-_RANDOM = 0xFFFFF000 + 56
-"""Where a program finds a random number: SKF_AD_OFF + SKF_AD_RANDOM of linux/filter.h."""
-_SOURCE_ADDRESS = 0xFFF00000 + 12
-"""SKF_NET_OFF, and in an IPv4 header the address of the sender."""
+_LOAD_WORD, _LOAD_HALF, _SHIFT_RIGHT, _MODULO, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x28, 0x74, 0x94, 0x15, 0x06
+_NETWORK_HEADER = 0xFFF00000
+"""Where a program finds the header of IPv4: SKF_NET_OFF of linux/filter.h."""
+_BY_ADDRESS = [(_LOAD_WORD, 0, 0, _NETWORK_HEADER + 12)]
+_BY_PORT = [(_LOAD_HALF, 0, 0, _NETWORK_HEADER + 20), (_SHIFT_RIGHT, 0, 0, 1)]
+"""Linux gives a client every second port, one after the other, so that its connections take the instances in turn."""
 
 
 class SharedPort:
@@ -56,8 +57,8 @@ class SharedPort:
         return len(self.sockets) - 1
 
     def choose(self, slots: Sequence[int], by_source: bool) -> None:
-        """Let new connections go to these slots alone, at random or by the client's address; without any, to us."""
-        program = [(_LOAD_WORD, 0, 0, _SOURCE_ADDRESS if by_source else _RANDOM), (_MODULO, 0, 0, max(1, len(slots)))]
+        """Let new connections go to these slots alone, by the client's port or address; without any, to us."""
+        program = [*(_BY_ADDRESS if by_source else _BY_PORT), (_MODULO, 0, 0, max(1, len(slots)))]
         for number, slot in enumerate(slots[:-1]):
             program += [(_JUMP_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, slot)]
         program.append((_RETURN, 0, 0, slots[-1] if slots else 0))

@@ -30,7 +30,7 @@ def spawn(command: Command) -> Popen:
         stderr=subprocess.STDOUT,
         cwd=command.cwd,
         env=command.environ,
-        start_new_session=os.name == "posix",
+        process_group=0 if os.name == "posix" else None,
         creationflags=0 if os.name == "posix" else subprocess.CREATE_NEW_PROCESS_GROUP,  # type: ignore[attr-defined, unused-ignore]
         pass_fds=command.sockets,
     )

@@ -75,8 +75,9 @@ def test_pythonpath_is_expanded_and_comes_last(tmp_path, monkeypatch):
 
 
 def call(log: site.RequestLog, application, path: str) -> None:
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REMOTE_ADDR": "127.0.0.9", "HTTP_USER_AGENT": "a b"}
-    answer = log.wrap(application, "127.0.0.1", 80)(environ, lambda *_: None)
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "REMOTE_ADDR": "127.0.0.9"}
+    environ["HTTP_USER_AGENT"] = "a b"
+    answer = site.under_waitress(site.Site(application, ("127.0.0.1", 80), log))(environ, lambda *_: None)
     list(answer)
     if hasattr(answer, "close"):
         answer.close()

@@ -13,6 +13,7 @@ import importlib.machinery
 import importlib.util
 import itertools
 import json
+import operator
 import os
 import re
 import signal
@@ -23,13 +24,20 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-_ASKED = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_USER_AGENT")
+Asked = tuple[tuple[str, str, str, str], str | None]
+"""What the request log says of a request: what `_ASKED` takes from its variables, and who asked."""
+Answered = tuple[tuple[str, int], Asked, int, int, float]
+"""Address and port of the instance, what was asked, status, bytes of the body, and the seconds that it took."""
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_ASKED = operator.itemgetter("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR")
 _KEPT = 100_000
 """Answers that wait for the request log at most; beyond them the oldest are forgotten."""
 _WRITTEN_AFTER = 0.1
@@ -39,6 +47,7 @@ _LEAVING = 0.1
 _THREADS = 64
 """Requests of one instance that are answered at a time."""
 _BACKLOG = 1024
+_now = time.perf_counter
 _FIELDS = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port c-ip cs(User-Agent) sc-status sc-bytes time-taken"
 
 
@@ -100,55 +109,29 @@ class RequestLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._answers: deque[tuple[Any, ...]] = deque(maxlen=_KEPT)
+        self._answered: deque[Answered] = deque(maxlen=_KEPT)
         self._waiting = threading.Event()
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         threading.Thread(target=self._go_on, name="request log", daemon=True).start()
 
-    def wrap(self, application: Application, address: str, port: int) -> Application:
-        """The application with every answer of it logged, as given at the instance's own address."""
-        server = address, port
-
-        def logged(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            began = time.perf_counter()
-            status = "500"
-
-            def start(line: str, headers: Any, exc_info: Any = None) -> Any:
-                nonlocal status
-                status = line[:3]
-                return start_response(line, headers, exc_info)
-
-            try:
-                answer = application(environ, start)
-            except BaseException:
-                self._add(server, environ, "500", 0, began)
-                raise
-            if isinstance(answer, list):
-                self._add(server, environ, status, sum(map(len, answer)), began)
-                return answer
-            return _Counted(answer, lambda size: self._add(server, environ, status, size, began))
-
-        return logged
+    def add(self, answered: Answered) -> None:
+        """Note what was answered. A thread makes the line of it, for many at once: that is kinder to other requests."""
+        self._answered.append(answered)
+        if not self._waiting.is_set():
+            self._waiting.set()
 
     def flush(self) -> None:
         """Write what is waiting."""
         with self._lock:
-            offset = time.time() - time.perf_counter()
-            lines: dict[str, list[str]] = {}
-            for _ in range(len(self._answers)):
-                server, began, ended, status, size, *asked = self._answers.popleft()
-                day, moment = _moment(int(ended + offset))
-                taken = int((ended - began) * 1000)
-                lines.setdefault(day, []).append(f"{moment} {_asked(server, *asked)} {status} {size} {taken}\n")
-            for day, those in lines.items():
-                self._write(self._folder / f"u_ex{day}.log", "".join(those))
-
-    def _add(self, server: tuple[str, int], environ: dict[str, Any], status: str, size: int, began: float) -> None:
-        """Note an answer; what would cost more is left to the thread, which does it for many at once."""
-        self._answers.append((server, began, time.perf_counter(), status, size, *map(environ.get, _ASKED)))
-        if not self._waiting.is_set():
-            self._waiting.set()
+            now = time.gmtime()
+            moment = time.strftime("%Y-%m-%d %H:%M:%S", now)
+            answered = (self._answered.popleft() for _ in range(len(self._answered)))
+            text = "".join(
+                f"{moment} {_asked(at, asked)} {status} {size} {int(taken * 1000)}\n"
+                for at, asked, status, size, taken in answered
+            )
+            self._write(self._folder / time.strftime("u_ex%y%m%d.log", now), text)
 
     def _go_on(self) -> None:
         while self._waiting.wait():
@@ -167,20 +150,13 @@ class RequestLog:
             file.write(text)
 
 
-@functools.lru_cache(2)
-def _moment(second: int) -> tuple[str, str]:
-    """The day and the time of a second since 1970, in UTC, as the log has them."""
-    now = time.gmtime(second)
-    return time.strftime("%y%m%d", now), time.strftime("%Y-%m-%d %H:%M:%S", now)
-
-
 @functools.lru_cache(1024)
-def _asked(server: tuple[str, int], *asked: str | None) -> str:
+def _asked(at: tuple[str, int], asked: Asked) -> str:
     """The fields of the log that say what was asked; most requests come again and again, so that many are kept."""
-    method, path, query, client, agent = (text or "" for text in asked)
+    address, port = at
+    (method, path, query, client), agent = asked
     stem = quote(path, safe="/~", encoding="latin-1", errors="replace") or "-"
-    fields = (server[0], _field(method), stem, _field(query), str(server[1]), client or "-", _field(agent))
-    return " ".join(fields)
+    return " ".join((address, _field(method), stem, _field(query), str(port), client or "-", _field(agent or "")))
 
 
 def _field(text: str) -> str:
@@ -188,27 +164,6 @@ def _field(text: str) -> str:
     if not text.isprintable():
         text = re.sub(r"[\x00-\x1f\x7f]+", "+", text)
     return text.replace(" ", "+") or "-"
-
-
-class _Counted:
-    """An answer whose bytes are counted until the server closes it."""
-
-    def __init__(self, answer: Iterable[bytes], done: Callable[[int], None]) -> None:
-        self._answer = answer
-        self._done = done
-        self._size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._answer:
-            self._size += len(chunk)
-            yield chunk
-
-    def close(self) -> None:
-        try:
-            if hasattr(self._answer, "close"):
-                self._answer.close()
-        finally:
-            self._done(self._size)
 
 
 class Listening(NamedTuple):
@@ -274,62 +229,100 @@ class Response:
 
 
 class Body:
-    """An answer that comes in pieces, as granian asks for them: first those that are there already."""
+    """An answer that comes in pieces, counted until the server closes it."""
 
-    def __init__(self, first: Iterable[bytes], rest: Iterator[bytes], close: Callable[[], None]) -> None:
-        self.__next__ = itertools.chain(first, rest).__next__
-        self.close = close
+    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None], ended: Callable[[int], None]) -> None:
+        self._pieces = pieces
+        self._close = close
+        self._ended = ended
+        self._size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = next(self._pieces)
+        self._size += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Close the application's answer, and tell its bytes."""
+        try:
+            self._close()
+        finally:
+            self._ended(self._size)
 
 
 def _nothing() -> None:
     pass
 
 
-def runner(application: Application, leaving: threading.Event) -> Callable[[Any, dict[str, Any]], int]:
-    """What granian calls for each request: with its side of the connection, and with the variables of the request.
+class Site:
+    """An application at an endpoint of the instance, as servers call it; what it answers is logged."""
 
-    When the site is `leaving`, answers tell their clients to ask elsewhere the next time.
-    """
-    always = {
-        **os.environ,
-        "GATEWAY_INTERFACE": "CGI/1.1",
-        "SCRIPT_NAME": "",
-        "SERVER_SOFTWARE": "rolepack",
-        "wsgi.errors": sys.stderr,
-        "wsgi.input_terminated": True,
-        "wsgi.multiprocess": False,
-        "wsgi.multithread": True,
-        "wsgi.run_once": False,
-        "wsgi.version": (1, 0),
-    }
+    def __init__(self, application: Application, at: tuple[str, int], log: RequestLog) -> None:
+        self.leaving = False
+        """Whether answers tell their clients to ask elsewhere the next time."""
+        self._application = application
+        self._at = at
+        self._log = log
+        self._always = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("HTTP_")},  # of requests only
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "SCRIPT_NAME": "",
+            "SERVER_SOFTWARE": "rolepack",
+            "wsgi.errors": sys.stderr,
+            "wsgi.input_terminated": True,
+            "wsgi.multiprocess": False,
+            "wsgi.multithread": True,
+            "wsgi.run_once": False,
+            "wsgi.version": (1, 0),
+        }
 
-    def headers(response: Response) -> list[tuple[str, str]]:
-        return [*response.headers, ("Connection", "close")] if leaving.is_set() else response.headers
+    def __call__(self, connection: Any, request: dict[str, Any]) -> int:
+        """Answer a request, whose variables are given, by the connection; the status.
 
-    def run(connection: Any, request: dict[str, Any]) -> int:
+        The connection has granian's `response_bytes` and `response_iter`, with status, headers and body each.
+        """
+        began = _now()
+        asked = _ASKED(request), request.get("HTTP_USER_AGENT")
         response = Response()
-        answer = application(always | request, response)
-        if isinstance(answer, list):
-            body = b"".join((*response.written, *answer))
-            connection.response_bytes(_begun(response), headers(response), body)
-        else:
-            pieces, close = iter(answer), getattr(answer, "close", _nothing)
-            try:  # only when the first piece is there, must an application have said how its answer begins
-                first = [next(filter(None, pieces), b"")]
-                status = _begun(response)
-            except BaseException:
-                close()
-                raise
-            connection.response_iter(status, headers(response), Body((*response.written, *first), pieces, close))
+        try:
+            answer = self._application(self._always | request, response)
+            if isinstance(answer, list):
+                body = b"".join(response.written + answer)
+                connection.response_bytes(*self._head(response), body)
+                self._log.add((self._at, asked, response.status, len(body), _now() - began))
+            else:
+                pieces = self._pieces(answer, response, asked, began)
+                connection.response_iter(*self._head(response), pieces)
+        except BaseException:
+            self._log.add((self._at, asked, 500, 0, _now() - began))
+            raise
         return response.status
 
-    return run
+    def _pieces(self, answer: Iterable[bytes], response: Response, asked: Asked, began: float) -> Body:
+        """The body of an answer, once its first piece is there: until then, how it begins need not be said."""
+        pieces, close = iter(answer), getattr(answer, "close", _nothing)
+        try:
+            first = [next(filter(None, pieces), b"")]
+            status, _ = self._head(response)
+        except BaseException:
+            close()
+            raise
 
+        def ended(size: int) -> None:
+            self._log.add((self._at, asked, status, size, _now() - began))
 
-def _begun(response: Response) -> int:
-    if not response.status:
-        raise RuntimeError("the application has not called start_response")
-    return response.status
+        return Body(itertools.chain(response.written, first, pieces), close, ended)
+
+    def _head(self, response: Response) -> tuple[int, list[tuple[str, str]]]:
+        """The status and the headers of an answer."""
+        if not response.status:
+            raise RuntimeError("the application has not called start_response")
+        if self.leaving:
+            return response.status, [*response.headers, ("Connection", "close")]
+        return response.status, response.headers
 
 
 class _NoLoop:
@@ -338,9 +331,7 @@ class _NoLoop:
     call_soon = staticmethod(_nothing)
 
 
-def serve_by_granian(
-    applications: Sequence[tuple[Application, Listening]], certificate: tuple[str, str] | None
-) -> None:
+def serve_by_granian(sites: Sequence[tuple[Site, Listening]], certificate: tuple[str, str] | None) -> None:
     """Serve until SIGTERM, then finish the requests that have begun.
 
     granian's own front starts a second process and listens at one address. Its workers can do without, in this one.
@@ -349,14 +340,14 @@ def serve_by_granian(
 
     stops: list[Any] = []
     ends: list[threading.Event] = []
-    leaving = threading.Event()
 
     def leave(*_: Any) -> None:
-        leaving.set()
+        for site, _ in sites:
+            site.leaving = True
         threading.Timer(_LEAVING, lambda: [stop.set() for stop in stops]).start()
 
     signal.signal(signal.SIGTERM, leave)
-    for application, listening in applications:
+    for site, listening in sites:
         stop, end = WorkerSignal(), threading.Event()
         stop.add_cb(end.set)
         tls = listening.scheme == "https" and certificate is not None
@@ -366,28 +357,51 @@ def serve_by_granian(
         security = (tls, *files, None, "tls1.2", None, [], False)
         threads = (1, 512, _THREADS, 30, _BACKLOG)
         worker = WSGIWorker(1, (None, holder), None, *threads, "auto", None, None, None, *security, (None, None))
-        worker.serve_mtr(CallbackScheduler(_NoLoop, runner(application, leaving), None, None, None), _NoLoop, stop)
+        worker.serve_mtr(CallbackScheduler(_NoLoop, site, None, None, None), _NoLoop, stop)
         stops.append(stop)
         ends.append(end)
     for end in ends:
         end.wait()
 
 
-def serve_by_waitress(applications: Sequence[tuple[Application, Listening]]) -> None:
+def serve_by_waitress(sites: Sequence[tuple[Site, Listening]]) -> None:
     """Serve until SIGTERM; without TLS, which waitress does not speak."""
     import waitress
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    ports: dict[int, tuple[Application, list[socket.socket]]] = {}
-    for application, listening in applications:
-        ports.setdefault(listening.port, (application, []))[1].append(listening.socket)
-    servers = [
-        waitress.create_server(application, sockets=sockets, threads=_THREADS)
-        for application, sockets in ports.values()
-    ]
-    for server in servers[1:]:
+    first, *others = (
+        waitress.create_server(under_waitress(site), sockets=[listening.socket], threads=_THREADS)
+        for site, listening in sites
+    )
+    for server in others:
         threading.Thread(target=server.run, daemon=True).start()
-    servers[0].run()
+    first.run()
+
+
+def under_waitress(site: Site) -> Application:
+    """The site as an application, which is what waitress calls."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        connection = _Connection(start_response)
+        site(connection, environ)
+        return connection.body
+
+    return application
+
+
+class _Connection:
+    """What granian has for each request, made of what WSGI has."""
+
+    def __init__(self, start_response: Callable[..., Any]) -> None:
+        self._start_response = start_response
+        self.body: Iterable[bytes] = ()
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.response_iter(status, headers, [body])
+
+    def response_iter(self, status: int, headers: list[tuple[str, str]], body: Iterable[bytes]) -> None:
+        self._start_response(f"{status} {_REASONS.get(status, 'Unknown')}", headers)
+        self.body = body
 
 
 def main() -> None:
@@ -399,13 +413,13 @@ def main() -> None:
     log = RequestLog(Path(told["logs"]))
     if "debugpy" in sys.modules:
         application = debugged(application)
-    applications = [(log.wrap(application, one.address, one.port), one) for one in sockets]
+    sites = [(Site(application, (one.address, one.port), log), one) for one in sockets]
     if found := importlib.machinery.PathFinder.find_spec("granian", [told["kit"]]):
         # As a package, but without its __init__, which would load the front of its command line.
         sys.modules["granian"] = importlib.util.module_from_spec(found)
-        serve_by_granian(applications, tuple(told["certificate"]) or None)
+        serve_by_granian(sites, tuple(told["certificate"]) or None)
     else:
-        serve_by_waitress(applications)
+        serve_by_waitress(sites)
     log.flush()
 
 
