@@ -61,6 +61,13 @@ def state_folder(folder: Path) -> Path:
     return folder / ".rolepack" / "emulator"
 
 
+def make_state_folder(folder: Path) -> Path:
+    """That folder, which is for the user alone: settings may hold secrets, and instances find theirs in it."""
+    made = state_folder(folder)
+    made.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return made
+
+
 def lock_file(state: Path) -> Path:
     """What the one emulator of a service holds locked."""
     return state / "lock"
@@ -68,9 +75,7 @@ def lock_file(state: Path) -> Path:
 
 def write(run: Run) -> Path:
     """Lay the run down for the one process that will read it."""
-    # Settings may hold secrets, and instances find theirs below this folder.
-    run.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = run.state / f"run-{os.getpid()}.json"
+    path = make_state_folder(run.folder) / f"run-{os.getpid()}.json"
     write_whole(path, json.dumps(to_plain(run)))
     return path
 

@@ -92,11 +92,7 @@ def _kit(what: str, choices: Sequence[str], python: Path, report: Report, offlin
 
 def _key(need: Need) -> str:
     """Changes with all that an environment is made of, but for the interpreters of this machine."""
-    kept = sorted(need.asked.path.parent.glob(f"{need.asked.path.stem}.*.lock"))
-    words = [
-        need.fingerprint,
-        *(path.read_text("utf-8", "replace") for path in kept if locks.NAME.fullmatch(path.name)),
-    ]
+    words = [need.fingerprint, *(path.read_text("utf-8", "replace") for path in locks.beside(need.asked))]
     for place in need.asked.local:
         if place.is_dir():
             from packager import projects

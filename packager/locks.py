@@ -69,6 +69,12 @@ def path_of(asked: Asked, target: Target) -> Path:
     return asked.path.with_name(f"{asked.path.stem}.{target.platform}-{target.abi}.lock")
 
 
+def beside(asked: Asked) -> list[Path]:
+    """The locks of a role that are there, for whatever targets."""
+    kept = sorted(asked.path.parent.glob(f"{asked.path.stem}.*.lock"))
+    return [path for path in kept if NAME.fullmatch(path.name)]
+
+
 def load(asked: Asked, target: Target) -> Lock | None:
     """The lock that is kept; None if there is none. ServiceError if it says what rolepack does not write."""
     path = path_of(asked, target)
@@ -106,7 +112,7 @@ def elsewhere(asked: Asked, target: Target) -> dict[str, str]:
 
     Of several, one for the same Python counts first.
     """
-    kept = [path for path in asked.path.parent.glob(f"{asked.path.stem}.*.lock") if NAME.fullmatch(path.name)]
+    kept = beside(asked)
     for platform in PLATFORMS:
         of_platform = (path for path in kept if path.name.startswith(f"{asked.path.stem}.{platform}-"))
         for path in sorted(of_platform, key=lambda path: (not path.name.endswith(f"-{target.abi}.lock"), path.name)):

@@ -52,7 +52,7 @@ def emulate(
     from cloudservice.errors import Fault, ServiceError
     from cloudservice.files import shown
     from emulator import client
-    from rolepack import debugging, runnable
+    from rolepack import runnable
 
     faults = []
     if grace < 0:
@@ -61,23 +61,22 @@ def emulate(
         faults.append(Fault("--wait" if wait else "--vscode", "nothing is debugged", "Add --debug ROLE"))
     if faults:
         raise ServiceError(*faults)
-    meant = runnable.mean(package, service, configuration)
-    client.must_not_run(meant.root)
-    told = debugging.prepare(runnable.prepare(meant, role, offline), debug, offline)
+    told = runnable.prepare_alone(package, service, configuration, role, offline)
     told = told._replace(detached=detach, grace=grace, reloads=reload, waits_for_debugger=wait)
-    runnable.prune(meant, told)
-    _tell_debugging(told, vscode)
+    if debug:
+        told = _debugged(told, debug, offline, vscode)
     if not detach:
-        what = f"service '{meant.loaded.name}' from {shown(Path(package) if package else meant.root)}"
-        say(f"Emulating {what}, configuration {meant.loaded.configuration}. Ctrl-C stops it.")
+        what = f"service '{told.service.name}' from {shown(Path(package) if package else told.folder)}"
+        say(f"Emulating {what}, configuration {told.service.configuration}. Ctrl-C stops it.")
         raise Exit(code=client.run_here(told))
     client.run_detached(told, say)
-    now = client.status(meant.root)
+    now = client.status(told.folder)
     for name, url in now["endpoints"].items():
         say(f"{name} is at {url}")
     for line in not_run(now):
         say(line)
-    where = "" if meant.is_found else f" --service {shown(meant.root)}"
+    is_found = told.folder != told.place or package is None  # else the run keeps its state beside the bundle
+    where = "" if is_found else f" --service {shown(told.folder)}"
     verbs = ", ".join(f"{PROGRAM} {verb}{where}" for verb in ("status", "logs", "stop"))
     say(f"{counted(now['instances'], 'instance')} Ready. Next: {verbs}")
 
@@ -111,22 +110,24 @@ def upgrade(
     meant = runnable.mean(package, service, configuration or now["configuration"])
     left_out = set(now["left_out"])
     wanted = [role.name for role in meant.loaded.roles if role.name not in left_out] if left_out else []
-    told = runnable.prepare(meant, wanted, offline)
+    told = runnable.prepare(meant, wanted, offline).run
     client.change(meant.root, to_message(Upgrade(run.write(told))), say)
     what = Path(package).name if package else "the present sources"
     say(f"Upgraded service '{meant.loaded.name}' to {what}.")
 
 
-def _tell_debugging(told: "Run", vscode: bool) -> None:
-    """Say where a debugger attaches; to VS Code in its own words."""
+def _debugged(run: "Run", debug: list[str], offline: bool, vscode: bool) -> "Run":
+    """The run with these roles under debugpy; says where a debugger attaches, to VS Code in its own words."""
     from cloudservice.files import shown
     from rolepack import debugging
 
+    told = debugging.prepare(run, debug, offline)
     made = debugging.attachments(told)
     for one in made:
         say(f"{one['name'].removeprefix('rolepack: ')} is debugged at 127.0.0.1:{one['connect']['port']}")
     if vscode:
         say(f"Wrote {shown(debugging.write(told.place, made))}.")
-    elif made:
+    else:
         say("For .vscode/launch.json, or use --vscode:")
         say(dumps(made, indent=4))
+    return told

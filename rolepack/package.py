@@ -1,13 +1,12 @@
 """invoke package: one deployable file."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invoke import Context
 
-from rolepack import needs
+from rolepack import inputs, needs
 from rolepack.command import (
     AS_JSON,
     CONFIGURATION,
@@ -24,7 +23,6 @@ from rolepack.command import (
 if TYPE_CHECKING:
     from cloudservice.service import Service
     from packager.memo import Inputs
-    from packager.policy import Need
     from packager.signature import Private
     from packager.wheelhouse import Wheelhouse
 
@@ -59,18 +57,18 @@ def package(
 
     Example: invoke package --configuration Cloud --python 3.12
     """
-    from packager import memo
+    from packager.memo import Memo
 
     root = service_folder(service)
-    key = memo.key("package", configuration, target, python, with_python, sign, output)
-    told = memo.recall(root, key)
+    memo = Memo(root / ".rolepack" / "package.json", configuration, target, python, with_python, sign, output)
+    told = memo.recall()
     if told is not None and not json:
         say("Nothing has changed since the last packaging.")
     if told is None:
         wanted = _Wanted(root, configuration, target, python, offline, with_python, sign, output)
-        began = memo.begin(root)
-        told, inputs = _make(wanted, quiet=json)
-        memo.remember(root, key, began, inputs, told)
+        began = memo.begin()
+        told, made_of = _make(wanted, quiet=json)
+        memo.remember(began, made_of, told)
     if json:
         from cloudservice.files import sha256_of
 
@@ -80,8 +78,7 @@ def package(
         say(line)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(NamedTuple):
     """The service's folder and the options of the command."""
 
     root: Path
@@ -125,11 +122,10 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
     bill = path.with_name(path.stem + sbom.ENDING)
     write_whole(bill, materials)
     made = _Made(loaded, bundle.left_out(loaded), path, beside, bill, wheels, brought, suspects.remarks(planned))
-    told = {"lines": list(_lines(made)), "json": _json(made), "made": [str(path), str(beside), str(bill)]}
+    told = {"lines": list(_lines(made)), "json": _json(made)}
     given = [Path(one) for one in (wanted.with_python, wanted.sign) if one]
-    files = [*_files(root, loaded, asked.values()), path, beside, bill, *given]
-    variables = {name for need in asked.values() for name in need.asked.variables}
-    return told, Inputs(files, {*variables, *folder.content_variables(loaded)})
+    files = [*inputs.of_service(root, loaded), *inputs.of_needs(asked.values()), *given]
+    return told, Inputs(files, inputs.variables(loaded, asked.values()), (path, beside, bill))
 
 
 def _check_output(path: Path, root: Path, loaded: "Service") -> None:
@@ -156,8 +152,7 @@ def _key(path: str | None) -> "Private | None":
     return signature.load_private(Path(path))
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     """A bundle, the configuration and the bill of materials beside it, what they were made of, and what looks wrong.
 
     `left_out` tells why roles are not in it, by name.
@@ -220,26 +215,3 @@ def _json(made: _Made) -> dict[str, object]:
         },
         "roles": {name: files.get(name, []) for name in made.roles},
     }
-
-
-def _files(root: Path, loaded: "Service", asked: Iterable["Need"]) -> Iterable[Path]:
-    """What the bundle of a service depends on: files, and folders for what may be added to them."""
-    from cloudservice import folder
-    from packager import contents, version
-
-    yield root
-    yield from (path for path in root.iterdir() if path.is_file())
-    for role in loaded.roles:
-        source = loaded.sources[role.name]
-        virtual = folder.virtual_folders(root, role, source).values()
-        for place in {source.folder, *virtual, *folder.content_folders(root, role).values()}:
-            yield from contents.everything(place, contents.rules(root, place, source.language))
-        # These count even where patterns leave them out.
-        named = (source.folder / name for name in (contents.IGNORED, *version.FILES))
-        yield from (path for path in named if path.is_file())
-        if source.project is not None:
-            yield source.project
-    for need in asked:
-        yield from need.asked.files
-        for path in need.asked.local:
-            yield from contents.everything(path, contents.DEFAULT) if path.is_dir() else [path]

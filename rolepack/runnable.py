@@ -1,21 +1,26 @@
 """What the emulator is to run: a service or a bundle, with its environments made and its roles chosen."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rolepack.command import PROGRAM, say, service_folder
 
 if TYPE_CHECKING:
     from cloudservice.service import Service
-    from emulator.run import Run
+    from emulator.run import Run, Runtime
+    from packager.memo import Inputs
     from packager.policy import Need
     from rolepack.options import Options
 
+Tell = Callable[[str], None]
 
-def _chosen(loaded: "Service", wanted: Sequence[str]) -> tuple[str, ...]:
+_PLACES = ("PATH", "HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")
+"""Variables by which programs and the user's folders are found."""
+
+
+def _chosen(loaded: "Service", wanted: Sequence[str], tell: Tell) -> tuple[str, ...]:
     """The roles to run: those asked for, or all that can run here."""
     from cloudservice.errors import Fault, ServiceError
     from cloudservice.sources import why_not_run
@@ -37,11 +42,11 @@ def _chosen(loaded: "Service", wanted: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in able if name in set(wanted))
     for name, reason in why_not.items():
         if reason is not None:
-            say(f"{name} is left out: {reason}")
+            tell(f"{name} is left out: {reason}")
     return tuple(able)
 
 
-def _startable(told: "Run", wanted: Sequence[str]) -> "Run":
+def _startable(told: "Run", wanted: Sequence[str], tell: Tell) -> "Run":
     """The run without the workers whose program this system cannot start; those asked for have to start."""
     from cloudservice.errors import Fault, ServiceError
     from emulator import launch
@@ -52,12 +57,11 @@ def _startable(told: "Run", wanted: Sequence[str]) -> "Run":
         remedy = "Put a .py file of the same name beside the script, or leave the role out with --role"
         raise ServiceError(*(Fault(f"role '{name}'", reason, remedy) for name, reason in unable.items()))
     for name, reason in unable.items():
-        say(f"{name} is left out: {reason}")
+        tell(f"{name} is left out: {reason}")
     return told._replace(roles=able)
 
 
-@dataclass(frozen=True, slots=True)
-class Meant:
+class Meant(NamedTuple):
     """What is to run: a service, where its definition and its configuration are, and where the run keeps its state."""
 
     root: Path
@@ -66,22 +70,18 @@ class Meant:
     configuration: Path
     is_packaged: bool
 
-    @property
-    def is_found(self) -> bool:
-        """Whether commands find that folder by where the user stands, or by the `--service` that was given."""
-        return not self.is_packaged or self.root != self.place
-
 
 def mean(package: str | None, service: str | None, configuration: str | None) -> Meant:
     """What the options of a command mean: a bundle, or else the service that the user stands in."""
-    return _of_package(Path(package), service, configuration) if package else _of_sources(service, configuration)
+    if package:
+        return _of_package(Path(package), service, configuration)
+    return _of_sources(service_folder(service), configuration)
 
 
-def _of_sources(service: str | None, configuration: str | None) -> Meant:
-    """The service that the user stands in, or names."""
+def _of_sources(root: Path, configuration: str | None) -> Meant:
+    """The service in a folder."""
     from cloudservice import folder
 
-    root = service_folder(service)
     name = configuration or folder.usual_configuration(root, "Local")
     return Meant(root, root, folder.load(root, name), folder.configuration_file(root, name), False)
 
@@ -112,16 +112,83 @@ def _of_package(file: Path, service: str | None, configuration: str | None) -> M
     return Meant(root or place, place, folder.load(place, name), path, True)
 
 
-def prepare(meant: Meant, wanted: Sequence[str], offline: bool) -> "Run":
-    """Choose the roles, prepare their environments, and put together what the emulator needs; it says what is left out.
+def prepare(meant: Meant, wanted: Sequence[str], offline: bool, tell: Tell = say) -> "Prepared":
+    """Choose the roles, prepare their environments, put together what the emulator needs, and tell what is left out.
 
     `wanted` are roles that have to run; none means all that can.
     """
-    told = _prepared(meant, _chosen(meant.loaded, wanted), offline)
-    return _startable(told, wanted)
+    from rolepack import options
+
+    chosen = options.load(meant.place)
+    made = _environments(meant, _chosen(meant.loaded, wanted, tell), chosen, offline)
+    for line in (*made.unable, *made.deviations):
+        tell(line)
+    run = _run(meant, made, chosen)
+    if not meant.is_packaged:
+        for line in _changed(meant.root, meant.loaded, run.roles):
+            tell(line)
+    able = _startable(run, wanted, tell)
+    is_certain = able.roles == run.roles and not able.certificate
+    return Prepared(able, _inputs(meant, made, chosen) if is_certain else None)
 
 
-def prune(meant: Meant, told: "Run") -> None:
+class Prepared(NamedTuple):
+    """What the emulator is to run, and what it was made from, if that is all in files.
+
+    It is not where this system's programs decide which roles run, and where a certificate ends with time.
+    """
+
+    run: "Run"
+    inputs: "Inputs | None"
+
+
+def prepare_alone(
+    package: str | None, service: str | None, configuration: str | None, wanted: Sequence[str], offline: bool
+) -> "Run":
+    """Prepare what the options of a command mean, which must not be running; environments of earlier runs are removed.
+
+    Sources are ready at once where nothing has changed since the last time.
+    """
+    from emulator import client
+
+    if package is None:
+        root = service_folder(service)
+        client.must_not_run(root)
+        return _recalled(root, configuration, wanted, offline)
+    meant = _of_package(Path(package), service, configuration)
+    client.must_not_run(meant.root)
+    told = prepare(meant, wanted, offline).run
+    _prune(meant, told)
+    return told
+
+
+def _recalled(root: Path, configuration: str | None, wanted: Sequence[str], offline: bool) -> "Run":
+    from cloudservice.plain import from_plain, to_plain
+    from emulator.run import Run, make_state_folder
+    from packager.memo import Memo
+
+    memo = Memo(make_state_folder(root) / "prepared.json", configuration, *wanted)
+    kept = memo.recall()
+    if kept is not None:
+        for line in kept["lines"]:
+            say(line)
+        return from_plain(Run, kept["run"])
+    began = memo.begin()
+    meant = _of_sources(root, configuration)
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    made = prepare(meant, wanted, offline, tell)
+    _prune(meant, made.run)
+    if made.inputs is not None:
+        memo.remember(began, made.inputs, {"run": to_plain(made.run), "lines": lines})
+    return made.run
+
+
+def _prune(meant: Meant, told: "Run") -> None:
     """Remove the environments and bundles of earlier runs; no emulator of the service may be running."""
     from packager import environment
 
@@ -133,52 +200,76 @@ def prune(meant: Meant, told: "Run") -> None:
         unpacked.prune(meant.place)
 
 
-def _prepared(meant: Meant, roles: tuple[str, ...], offline: bool) -> "Run":
-    from cloudservice import folder
-    from cloudservice.errors import Fault, ServiceError
-    from emulator.run import Run, Runtime
-    from packager import environment
-    from rolepack import options, progress
+class _Environments(NamedTuple):
+    """What roles run in and what each needs, by role; how that differs from the target, and why roles have none."""
 
-    root, loaded = meant.root, meant.loaded
-    chosen = options.load(meant.place)
-    runtimes: dict[str, Runtime] = {}
-    deviations: list[str] = []
+    runtimes: dict[str, "Runtime"]
+    needs: dict[str, "Need"]
+    deviations: list[str]
+    unable: list[str]
+
+
+def _environments(meant: Meant, roles: Sequence[str], chosen: "Options", offline: bool) -> _Environments:
+    """The environments of the roles; a role of a bundle may have none here, if others have."""
+    from cloudservice.errors import Fault, ServiceError
+    from emulator.run import Runtime
+    from packager import environment
+    from rolepack import progress
+
+    made = _Environments({}, {}, [], [])
     faults: list[Fault] = []
-    unable: list[str] = []
     with progress.shown() as report:
         for name in roles:
-            place = root / ".rolepack" / "environments" / name
+            place = meant.root / ".rolepack" / "environments" / name
             try:
-                need, there = _need(meant, name, chosen)
-                made = environment.prepare(place, need, report, offline, there)
-                web = loaded.role(name).kind == "web"
-                kit = environment.runtime_kit(made.python, report, offline) if web else None
-                runtimes[name] = Runtime(made.python, kit)
-                deviations += [f"{name}: {line}" for line in made.deviations]
+                made.needs[name], there = _need(meant, name, chosen)
+                found = environment.prepare(place, made.needs[name], report, offline, there)
+                web = meant.loaded.role(name).kind == "web"
+                kit = environment.runtime_kit(found.python, report, offline) if web else None
+                made.runtimes[name] = Runtime(found.python, kit)
+                made.deviations.extend(f"{name}: {line}" for line in found.deviations)
             except ServiceError as error:
                 faults += error.faults
-                unable.append(f"{name} is left out, since this system cannot have its packages: {error}")
-    able = tuple(name for name in roles if name in runtimes)
-    if faults and not (meant.is_packaged and able):
+                made.unable.append(f"{name} is left out, since this system cannot have its packages: {error}")
+    if faults and not (meant.is_packaged and made.runtimes):
         raise ServiceError(*faults)
-    for line in unable:
-        say(line)
-    for line in (*deviations, *(() if meant.is_packaged else _changed(root, loaded, able))):
-        say(line)
+    return made
+
+
+def _run(meant: Meant, made: _Environments, chosen: "Options") -> "Run":
+    from cloudservice import folder
+    from emulator.run import Run
+
+    loaded, able = meant.loaded, tuple(made.runtimes)
     return Run(
-        folder=root,
+        folder=meant.root,
         service=loaded,
         roles=able,
         sources={name: loaded.sources[name].folder for name in able},
         sites={name: folder.site_folders(meant.place, loaded.role(name), loaded.sources[name]) for name in able},
-        runtimes=runtimes,
+        runtimes=made.runtimes,
         detached=False,
         place=meant.place,
         configuration=meant.configuration.absolute(),
         certificate=_certificate(loaded, able),
         recycles_on_change=chosen.recycles_on_change,
     )
+
+
+def _inputs(meant: Meant, made: _Environments, chosen: "Options") -> "Inputs":
+    """What a run of sources is made from. What only its instances read, their modules, may change."""
+    from packager import contents, locks
+    from packager.memo import Inputs
+    from rolepack import inputs
+
+    needs = made.needs.values()
+    files = [path for path in inputs.of_service(meant.root, meant.loaded) if path.suffix != ".py"]
+    files += inputs.of_needs(needs)
+    files += (path for need in needs for path in locks.beside(need.asked))
+    if chosen.templates is not None:
+        files += contents.everything(chosen.templates, contents.DEFAULT)
+    places = [place for runtime in made.runtimes.values() for place in (runtime.python, runtime.kit) if place]
+    return Inputs(files, {*inputs.variables(meant.loaded, needs), *_PLACES}, places)
 
 
 def _need(meant: Meant, role: str, chosen: "Options") -> tuple["Need", Mapping[str, str] | None]:
