@@ -1,8 +1,11 @@
 """What makes the emulator pleasant to write programs with: reload, a debugger, https."""
 
 import json
+import re
+import shutil
 import socket
 import ssl
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -181,3 +184,25 @@ def test_https_with_a_certificate_that_only_who_names_it_trusts(service, rolepac
     again = json.loads(rolepack.ok("certificate", "--json", cwd=place))
     assert again == shown
     assert time.time() < time.mktime(time.strptime(shown["ends"][:10], "%Y-%m-%d"))
+
+
+@pytest.mark.skipif(shutil.which("certutil") is None, reason="needs libnss3-tools, on Linux")
+def test_a_certificate_is_trusted_once_the_user_says_so(rolepack, tmp_path):
+    environ = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+    store = tmp_path / ".pki/nssdb"
+    listed = ["certutil", "-d", f"sql:{store}", "-L"]
+    assert "Nothing trusts it yet" in rolepack.ok("certificate", cwd=tmp_path, **environ)
+    assert not store.exists()
+    for _ in range(2):
+        assert "Your programs trust it now." in rolepack.ok("certificate", "--trust", cwd=tmp_path, **environ)
+        shown = subprocess.run([*listed], capture_output=True, text=True, check=True).stdout
+        assert re.findall("^rolepack development +(.*?) *$", shown, re.MULTILINE) == ["P,,"]
+        held = subprocess.run([*listed, "-n", "rolepack development", "-a"], capture_output=True, text=True, check=True)
+        (made,) = (tmp_path / "data").rglob("localhost.pem")
+        assert held.stdout.split() == made.read_text().split()
+        made.unlink()  # so that the next is another
+    (store / "cert9.db").write_text("no database")
+    refused = rolepack.refused("certificate", "--trust", cwd=tmp_path, **environ)
+    assert refused.startswith("--trust: your certificate store does not take it: ")
+    refused = rolepack.refused("certificate", "--trust", cwd=tmp_path, PATH="", **environ)
+    assert "libnss3-tools on Debian" in refused
