@@ -98,13 +98,20 @@ def _temp(run: Run, deployment: Deployment, instance: Instance) -> Path:
 
 
 def _link(source: Path, link: Path) -> None:
-    """A link to a folder; on Windows a junction, which needs no privilege."""
+    """A link to a folder; on Windows a junction, which needs no privilege, or a copy where the disk has none."""
     if os.name == "nt":
         import _winapi
 
         if link.exists():
+            try:
+                link.rmdir()
+            except OSError:  # it is a copy; rmtree never follows a junction
+                shutil.rmtree(link)
+        try:
+            _winapi.CreateJunction(str(source), str(link))  # type: ignore[attr-defined, unused-ignore]
+        except OSError:
             link.rmdir()
-        _winapi.CreateJunction(str(source), str(link))  # type: ignore[attr-defined, unused-ignore]
+            shutil.copytree(source, link)
     elif not link.is_symlink() or link.readlink() != source:
         new = link.with_name(f".{link.name}")
         new.symlink_to(source, target_is_directory=True)

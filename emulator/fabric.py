@@ -227,7 +227,7 @@ class Fabric:
         hurry = asyncio.create_task(self._hurry.wait())
         done, _ = await asyncio.wait({ended, hurry}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if not done:
-            late = ", ".join(member.name for member in self.members if member.is_running)
+            late = ", ".join(name for name, life in self._lives.items() if not life.done())
             grace = f"{self.run.grace:g} s for {late}"
             self._console.say(f"waiting up to {grace}; Ctrl-C once more kills at once")
             await asyncio.wait({ended, hurry}, return_when=asyncio.FIRST_COMPLETED)

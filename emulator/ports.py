@@ -12,8 +12,7 @@ _INSTANCE_PORTS = range(20000, 32000)
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on the port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with stream() as probe:
         try:
             probe.bind((LOOPBACK, port))
         except OSError:

@@ -1,6 +1,7 @@
 """One process of an instance: its output goes to its log as it comes, whole lines first, and to whoever listens."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -52,7 +53,8 @@ class Process:
             self._loop.add_reader(self._fd, self._readable)
             children.on_end(self.pid, self._exited)
         else:
-            threading.Thread(target=self._pump, name=f"process {self.pid}", daemon=True).start()
+            for work in (self._pump, self._await_end):
+                threading.Thread(target=work, name=f"process {self.pid}", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -80,17 +82,17 @@ class Process:
     async def wait_for_group(self) -> None:
         """Wait until also what it started in its process group has ended."""
         pause = _FIRST_LOOK
-        while os.name == "posix" and self._signal(0):
+        while self._popen.group.is_there:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
 
     def terminate(self) -> None:
         """Ask the whole process group to end."""
-        self._signal(signal.SIGTERM if os.name == "posix" else signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined, unused-ignore]
+        self._popen.group.ask()
 
     def kill(self) -> None:
         """End the whole process group now."""
-        self._signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        self._popen.group.kill()
 
     @property
     def tail(self) -> Sequence[str]:
@@ -167,7 +169,7 @@ class Process:
         if self._output:
             if os.name == "posix":
                 self._loop.remove_reader(self._fd)
-            self._output.close()
+                self._output.close()
             self._output = None
         if self._flush:
             self._flush.cancel()
@@ -176,28 +178,22 @@ class Process:
             self._drained.set()
 
     def _pump(self) -> None:
-        """Where pipes cannot be watched, a thread reads and waits."""
-        output = cast(IO[bytes], self._output)
-        while data := os.read(output.fileno(), PIPE):
-            self._loop.call_soon_threadsafe(self._take_more, data)
+        """Where pipes cannot be watched, a thread reads, as long as anyone may print."""
+        with cast(IO[bytes], self._output) as output, contextlib.suppress(RuntimeError):  # the loop is closed
+            while data := os.read(output.fileno(), PIPE):
+                self._loop.call_soon_threadsafe(self._take_more, data)
+            self._loop.call_soon_threadsafe(self._close_output)
+
+    def _await_end(self) -> None:
+        """Where no signal tells of an end, another waits for it."""
         code = self._popen.wait()
-        self._loop.call_soon_threadsafe(self._close_output)
-        self._loop.call_soon_threadsafe(self._exited, code)
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._exited, code)
 
     def _take_more(self, data: bytes) -> None:
-        whole = bytearray(self._unfinished + data)
-        self._take(whole, len(whole))
-
-    def _signal(self, number: int) -> bool:
-        """Signal the process group; whether there was anyone to get it."""
-        try:
-            if os.name == "posix":
-                os.killpg(self.pid, number)
-            else:
-                self._popen.send_signal(number)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
+        if self._output:
+            whole = bytearray(self._unfinished + data)
+            self._take(whole, len(whole))
 
 
 async def output_of(argv: Sequence[str]) -> bytes:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from emulator import children
+from emulator.group import Group
 from emulator.shell import Command
 
 if sys.platform == "linux":
@@ -15,7 +16,11 @@ if sys.platform == "linux":
 PIPE = 1 << 18
 """Bytes that a process may be ahead of the emulator, where the system allows it."""
 
-Popen = subprocess.Popen[bytes]
+
+class Popen(subprocess.Popen[bytes]):
+    """A process that was started, with its group."""
+
+    group: Group
 
 
 def spawn(command: Command) -> Popen:
@@ -23,7 +28,7 @@ def spawn(command: Command) -> Popen:
 
     Its output and errors are one pipe. OSError if its program or folder cannot be used.
     """
-    started = subprocess.Popen(
+    started = Popen(
         command.argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -34,6 +39,7 @@ def spawn(command: Command) -> Popen:
         creationflags=0 if os.name == "posix" else subprocess.CREATE_NEW_PROCESS_GROUP,  # type: ignore[attr-defined, unused-ignore]
         pass_fds=command.sockets,
     )
+    started.group = Group(started.pid)
     children.begun(started.pid)
     if sys.platform == "linux" and started.stdout:
         with contextlib.suppress(PermissionError):  # the user's pipes have more than their share
@@ -41,7 +47,7 @@ def spawn(command: Command) -> Popen:
     return started
 
 
-def piped(argv: Sequence[str]) -> Popen:
+def piped(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a program of ours, in our own process group, whose output is wanted."""
     started = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     children.begun(started.pid)

@@ -6,15 +6,19 @@ No PowerShell and no IIS is here: a recorder stands in place of powershell.exe, 
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import windows as wine
 from bundles import extract
-from conftest import add_role
+from conftest import add_role, get, until
 
-from cloudservice import lock
+from cloudservice import folder, lock
+from emulator.run import Run, Runtime, write
 
 MISSING = wine.why_not()
 pytestmark = [pytest.mark.wine, pytest.mark.network, pytest.mark.skipif(bool(MISSING), reason=str(MISSING))]
@@ -193,3 +197,84 @@ def test_what_the_emulator_has_started_ends_with_it(encloses, windows, tmp_path)
     time.sleep(0 if encloses else 3)  # all beats, for who could have them
     beats = (tmp_path / "beat").stat().st_size
     assert (beats < 60) is encloses
+
+
+BEATS = """
+import os, subprocess, sys, time
+beats = os.path.join(os.environ["DiagnosticStore"], f"beats-{os.getpid()}")
+beat = f"import time\\nwhile True:\\n    open({beats!r}, 'a').write('x')\\n    time.sleep(0.02)"
+subprocess.Popen([sys.executable, "-c", beat])
+time.sleep(600)
+"""
+ASK = """
+import pathlib
+from emulator import client, wishes
+client.{}(pathlib.Path(r"{}"), {})
+"""
+
+
+def of_windows(value, windows):
+    """A value for the emulator with every path as Windows has it."""
+    if isinstance(value, dict):
+        return {key: of_windows(one, windows) for key, one in value.items()}
+    if isinstance(value, list):
+        return [of_windows(one, windows) for one in value]
+    return windows.path(value) if isinstance(value, str) and value.startswith("/") else value
+
+
+@pytest.fixture
+def emulator(windows, service, tools, tmp_path):
+    """The emulator itself on Windows, with a site and a worker that has a child; and how it is asked for more."""
+    place = service("pair")
+    (place / "roles/jobs/worker.py").write_text(BEATS)
+    kit = tmp_path / "kit"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", kit, "waitress>=3,<4"], check=True)
+    loaded = folder.load(place, "Local")
+    python, sources = tools / "python" / "python.exe", loaded.sources
+    told = Run(
+        folder=place,
+        service=loaded,
+        roles=("web", "jobs"),
+        sources={name: sources[name].folder for name in sources},
+        sites={"web": folder.site_folders(place, loaded.role("web"), sources["web"]), "jobs": {}},
+        runtimes={"web": Runtime(python, kit), "jobs": Runtime(python, None)},
+        detached=False,
+        place=place,
+        configuration=folder.configuration_file(place, "Local"),
+        grace=10,
+    )
+    path = write(told)
+    path.write_text(json.dumps(of_windows(json.loads(path.read_text()), windows)))
+    code = windows.path(Path(__file__).parent.parent)
+    with windows.start("-P", "-m", "emulator", windows.path(path), cwd=place, PYTHONPATH=code) as process:
+        lines: list[str] = []
+        threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True).start()
+
+        def ask(what, *given):
+            words = ASK.format(what, windows.path(place), ", ".join(given))
+            return windows.start("-c", words, cwd=tmp_path, PYTHONPATH=code)
+
+        yield place, lines, process, ask
+        process.kill()
+
+
+def test_the_emulator_runs_restarts_and_ends_a_service_and_what_that_has_started(emulator):
+    place, lines, process, ask = emulator
+    until(lambda: "every instance is Ready\n" in lines, 120)
+    line = until(lambda: next((line for line in lines if line.startswith("web/Endpoint1 is at ")), None))
+    assert json.loads(get(line.split()[-1]))["instance"].startswith("web_IN_")
+    (first,) = until(lambda: list(place.rglob("beats-*")))
+    with ask("change", 'wishes.to_message(wishes.Restart(("web",), ("jobs_IN_0",)))', "print") as client:
+        said, _ = client.communicate(timeout=120)
+        assert client.returncode == 0, said
+    assert get(line.split()[-1])
+    second = until(lambda: next((path for path in place.rglob("beats-*") if path != first), None))
+    until(lambda: second.stat().st_size > 0)
+    before, then = first.stat().st_size, second.stat().st_size
+    until(lambda: second.stat().st_size > then + 10)
+    assert first.stat().st_size == before, "a child of the instance that was restarted lives on"
+    with ask("stop") as client:
+        assert process.wait(60) == 0
+        client.kill()  # wine does not always let it go
+    until(lambda: "jobs_IN_0 > Stopped\n" in lines)
+    assert not [line for line in lines if "Traceback" in line]

@@ -93,6 +93,19 @@ class Windows:
         drive.unlink(missing_ok=True)
         drive.symlink_to(place)
 
+    def start(self, *words: str, cwd: Path, **environ: str) -> "subprocess.Popen[str]":
+        """Start the interpreter; its output comes from a pipe."""
+        return subprocess.Popen(
+            ["wine", self.path(self.tools / "python" / "python.exe"), *words],
+            cwd=cwd,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+
     def run(self, *words: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a program; its output is read from a pipe, since wine cannot write into a file that Linux opened."""
         return subprocess.run(

@@ -42,6 +42,10 @@ _KEPT = 100_000
 """Answers that wait for the request log at most; beyond them the oldest are forgotten."""
 _WRITTEN_AFTER = 0.1
 """Seconds that a line of the request log waits for others."""
+_END = getattr(signal, "SIGBREAK", signal.SIGTERM)
+"""What asks the site to end; on Windows, what Ctrl-Break sends."""
+_LOOK = 0.2 if os.name == "nt" else None
+"""Seconds after which a thread that waits looks for signals: those of Windows do not wake it."""
 _LEAVING = 0.1
 """Seconds in which answers end their connections, before those that clients keep are closed."""
 _THREADS = 64
@@ -346,7 +350,7 @@ def serve_by_granian(sites: Sequence[tuple[Site, Listening]], certificate: tuple
             site.leaving = True
         threading.Timer(_LEAVING, lambda: [stop.set() for stop in stops]).start()
 
-    signal.signal(signal.SIGTERM, leave)
+    signal.signal(_END, leave)
     for site, listening in sites:
         stop, end = WorkerSignal(), threading.Event()
         stop.add_cb(end.set)
@@ -361,14 +365,15 @@ def serve_by_granian(sites: Sequence[tuple[Site, Listening]], certificate: tuple
         stops.append(stop)
         ends.append(end)
     for end in ends:
-        end.wait()
+        while not end.wait(_LOOK):
+            pass
 
 
 def serve_by_waitress(sites: Sequence[tuple[Site, Listening]]) -> None:
     """Serve until SIGTERM; without TLS, which waitress does not speak."""
     import waitress
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(_END, lambda *_: sys.exit(0))
     first, *others = (
         waitress.create_server(under_waitress(site), sockets=[listening.socket], threads=_THREADS)
         for site, listening in sites
@@ -406,7 +411,7 @@ class _Connection:
 
 def main() -> None:
     """Serve until told to end."""
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # nothing has begun that could be lost
+    signal.signal(_END, lambda *_: os._exit(0))  # nothing has begun that could be lost
     told = json.loads(sys.argv[1])
     sockets = [listen(*each) for each in told["listens"]]
     application = load(Path.cwd(), told["kit"])
