@@ -5,7 +5,9 @@ To load that takes as long as a site needs to answer; now both are done at once.
 
 import contextlib
 import json
-from typing import NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from cloudservice.files import write_whole
 from cloudservice.instances import Deployment, Instance, role_environment
@@ -52,5 +54,12 @@ def prepare(run: Run, deployed: Deployment, public: PublicPorts, instance: Insta
     document = role_environment(run.service, deployed, instance)
     sockets = tuple(public.sockets(run.service, deployed, instance))
     launch = plan(run, deployed, instance, document, sockets)
-    write_whole(launch.document_path, json.dumps(document), durable=False)
+    write_document(launch.document_path, document)
     return launch
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a role environment; one that is there already is left alone, since programs may watch its file."""
+    text = json.dumps(document)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_whole(path, text, durable=False)

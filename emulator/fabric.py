@@ -1,18 +1,17 @@
 """The fabric: brings every instance of a run to life, keeps it there, and ends it. One loop owns all state."""
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
 
 from cloudservice.errors import Fault
-from cloudservice.files import shown, write_whole
+from cloudservice.files import shown
 from cloudservice.instances import Address, Instance, role_environment
 from cloudservice.service import Endpoint
 from emulator import children, deployment, quotas, versions
 from emulator.balance import Balance
-from emulator.beginning import Begun, prepare
+from emulator.beginning import Begun, prepare, write_document
 from emulator.console import Console, report
 from emulator.feed import Feed
 from emulator.launch import Launch
@@ -208,7 +207,7 @@ class Fabric:
         """Write the role environment as an instance that has started may see it now."""
         if member.launch and not member.is_leaving:
             document = role_environment(member.run.service, self.deployed, member.instance)
-            write_whole(member.launch.document_path, json.dumps(document), durable=False)
+            write_document(member.launch.document_path, document)
 
     async def _live(self, member: Member) -> None:
         """Let an instance live; a fault of ours ends the emulator, and does not leave it with a silent instance."""

@@ -29,6 +29,8 @@ class Line(NamedTuple):
     """A line of a log: when it came (seconds since 1970), whose it is, and its text."""
 
     moment: float
+    deployment: str
+    role: str
     instance: str
     log: str
     text: str
@@ -46,7 +48,7 @@ class Wanted(NamedTuple):
         """Whether the logs of an instance are wanted."""
         if not self.instances and not self.roles:
             return True
-        return instance in self.instances or instance.rpartition("_IN_")[0] in self.roles
+        return instance in self.instances or _role(instance) in self.roles
 
 
 def lines(folder: Path, wanted: Wanted, follow: bool) -> Iterator[Line]:
@@ -58,9 +60,9 @@ def lines(folder: Path, wanted: Wanted, follow: bool) -> Iterator[Line]:
     open_logs: dict[Path, _Log] = {}
     _must_be_there(folder, wanted)
     while True:
-        for path, instance in _find(folder, wanted.since, newest_only=wanted.since is None):
+        for path, one, instance in _find(folder, wanted.since, newest_only=wanted.since is None):
             if path not in open_logs and wanted.has(instance):
-                open_logs[path] = _Log(path, instance)
+                open_logs[path] = _Log(path, one, instance)
         found = heapq.merge(*(log.new_lines(whole=follow) for log in open_logs.values()), key=attrgetter("moment"))
         for line in found:
             if (wanted.since is None or line.moment >= wanted.since) and _matches(wanted, line):
@@ -75,10 +77,10 @@ def _matches(wanted: Wanted, line: Line) -> bool:
 
 
 def _must_be_there(folder: Path, wanted: Wanted) -> None:
-    there = sorted({instance for _, instance in _find(folder, None, newest_only=wanted.since is None)})
+    there = sorted({instance for _, _, instance in _find(folder, None, newest_only=wanted.since is None)})
     if not there:
         raise ServiceError(Fault(shown(folder), "there are no logs", "Start the service with `invoke emulate`"))
-    roles = sorted({instance.rpartition("_IN_")[0] for instance in there})
+    roles = sorted(set(map(_role, there)))
     faults = [
         Fault(option, f"there is no {noun} '{name}'", f"Choose from {', '.join(known)}")
         for option, noun, names, known in (
@@ -92,8 +94,12 @@ def _must_be_there(folder: Path, wanted: Wanted) -> None:
         raise ServiceError(*faults)
 
 
-def _find(folder: Path, since: float | None, newest_only: bool) -> Iterator[tuple[Path, str]]:
-    """The logs that may have lines since a moment, and whose they are."""
+def _role(instance: str) -> str:
+    return instance.rpartition("_IN_")[0]
+
+
+def _find(folder: Path, since: float | None, newest_only: bool) -> Iterator[tuple[Path, str, str]]:
+    """The logs that may have lines since a moment, and whose they are: a deployment's and an instance's."""
     resources = state_folder(folder) / "Resources" / "Directory"
     ids = deployment.deployment_ids(resources)
     for one in ids[-1:] if newest_only else ids:
@@ -101,7 +107,7 @@ def _find(folder: Path, since: float | None, newest_only: bool) -> Iterator[tupl
             instance = store.name.removeprefix(f"{one}.").removesuffix(f".{DIAGNOSTIC_STORE}")
             for path in sorted((store / "LogFiles").rglob("*.log")):
                 if since is None or path.stat().st_mtime >= since:
-                    yield path, instance
+                    yield path, one, instance
 
 
 class _Part:
@@ -154,9 +160,9 @@ class _Part:
 class _Log:
     """A log that is read to its end, again and again, through the files that it is rotated into."""
 
-    def __init__(self, path: Path, instance: str) -> None:
+    def __init__(self, path: Path, deployment: str, instance: str) -> None:
         self._path = path
-        self._instance = instance
+        self._whose = deployment, _role(instance), instance
         self._part: _Part | None = None
 
     def new_lines(self, whole: bool) -> Iterator[Line]:
@@ -202,7 +208,7 @@ class _Log:
             offset += len(content)
             if content.startswith(_HEADERS):
                 continue
-            yield Line(moment, self._instance, self._path.name, content.decode("utf-8", "replace").rstrip("\r\n"))
+            yield Line(moment, *self._whose, self._path.name, content.decode("utf-8", "replace").rstrip("\r\n"))
 
 
 def moment(text: str) -> float:

@@ -215,9 +215,10 @@ class Member:
             return _CANNOT_START, program
         self.life.started(program.pid)
         self._surroundings.changed(self)
-        looking_after = asyncio.create_task(self._look_after(launch))
-        exit_code = await program.wait()
-        looking_after.cancel()
+        async with asyncio.TaskGroup() as group:  # which does not keep a fault of ours to itself
+            looking_after = group.create_task(self._look_after(launch))
+            exit_code = await program.wait()
+            looking_after.cancel()
         self.life.ended()
         self.probed.clear()
         self._surroundings.redirect()

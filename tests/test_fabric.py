@@ -254,6 +254,8 @@ def test_logs_are_chosen_by_role_time_and_text_in_the_order_of_time(pair, rolepa
     assert [row["moment"] for row in rows] == sorted(row["moment"] for row in rows)
     assert all(time.time() - 300 < row["moment"] < time.time() for row in rows)
     assert {row["log"] for row in rows} >= {"LaunchWorker.ps1.log", "Site.log"}
+    assert {row["role"] for row in rows} == {"web", "jobs"}
+    assert {row["deployment"] for row in rows} == {rolepack.status(pair)["deployment"]}
     then = max(row["moment"] for row in rows)
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(then + 2))
     assert rolepack.ok("logs", "--since", moment, cwd=pair) == ""
