@@ -1,5 +1,6 @@
 """A process and what it starts, as one: a process group, or on Windows a job object."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,7 +14,8 @@ if sys.platform == "win32":
         def __init__(self, pid: int) -> None:
             self._pid = pid
             self._job = job.Job()
-            self._job.add(pid)
+            with contextlib.suppress(OSError):  # it has ended already
+                self._job.add(pid)
 
         def ask(self) -> None:
             """Ask them to end."""
