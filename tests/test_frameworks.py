@@ -124,6 +124,13 @@ def test_django_takes_its_settings_from_the_configuration(tmp_path, rolepack):
         assert told in done.stdout
 
 
+def run_step(text: str, place: Path) -> subprocess.CompletedProcess[str]:
+    """Run a step as CI does, which has a `python`."""
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    argv = ["bash", "-e", "-c", text]
+    return subprocess.run(argv, cwd=place, env=environ, capture_output=True, text=True, check=False)
+
+
 def steps(place: Path, name: str) -> list[str]:
     """The commands of a CI example that this machine can run, in order."""
     found = yaml.safe_load((place / name).read_text())
@@ -137,11 +144,9 @@ def test_the_examples_for_ci_do_what_they_say(tmp_path, rolepack, name):
     rolepack.ok("new-service", "shop", "--web", "site", "--worker", "jobs", "--worker", "mail", cwd=tmp_path)
     place = tmp_path / "shop"
     rolepack.folders.add(place)
-    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     commands = steps(place, name)
     for text in commands:
-        argv = ["bash", "-e", "-c", text]
-        done = subprocess.run(argv, cwd=place, env=environ, capture_output=True, text=True, check=False)
+        done = run_step(text, place)
         assert done.returncode == 0, done.stdout + done.stderr
     said = "\n".join(commands)
     assert [word for word in re.findall(r"invoke (\w+)", said) if word != "status"] == [
@@ -157,7 +162,7 @@ def test_a_failing_test_of_a_role_fails_the_example_for_ci(tmp_path, rolepack):
     place = tmp_path / "shop"
     (place / "roles/jobs/worker.py").write_text("raise RuntimeError\n")
     (text,) = [text for text in steps(place, "azure-pipelines.yml") if "unittest" in text]
-    done = subprocess.run(["bash", "-e", "-c", text], cwd=place, capture_output=True, text=True, check=False)
+    done = run_step(text, place)
     assert done.returncode == 1
     assert "RuntimeError" in done.stderr
 

@@ -246,13 +246,15 @@ def emulator(windows, service, tools, tmp_path):
     path = write(told)
     path.write_text(json.dumps(of_windows(json.loads(path.read_text()), windows)))
     code = windows.path(Path(__file__).parent.parent)
-    with windows.start("-P", "-m", "emulator", windows.path(path), cwd=place, PYTHONPATH=code) as process:
+    with windows.start(
+        windows.interpreter, "-P", "-m", "emulator", windows.path(path), cwd=place, PYTHONPATH=code
+    ) as process:
         lines: list[str] = []
         threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True).start()
 
         def ask(what, *given):
             words = ASK.format(what, windows.path(place), ", ".join(given))
-            return windows.start("-c", words, cwd=tmp_path, PYTHONPATH=code)
+            return windows.start(windows.interpreter, "-c", words, cwd=tmp_path, PYTHONPATH=code)
 
         yield place, lines, process, ask
         process.kill()

@@ -94,21 +94,8 @@ class Windows:
         drive.symlink_to(place)
 
     def start(self, *words: str, cwd: Path, **environ: str) -> "subprocess.Popen[str]":
-        """Start the interpreter; its output comes from a pipe."""
+        """Start a program; its output is read from a pipe, since wine cannot write into a file that Linux opened."""
         return subprocess.Popen(
-            ["wine", self.path(self.tools / "python" / "python.exe"), *words],
-            cwd=cwd,
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-
-    def run(self, *words: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run a program; its output is read from a pipe, since wine cannot write into a file that Linux opened."""
-        return subprocess.run(
             ["wine", *words],
             cwd=cwd,
             env={**self.environ, **environ},
@@ -117,13 +104,25 @@ class Windows:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=300,
-            check=False,
         )
 
-    def python(self, *words: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, cwd: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+        """Run a program."""
+        with self.start(*words, cwd=cwd, **environ) as process:
+            try:
+                printed, _ = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(words, process.returncode, printed)
+
+    @property
+    def interpreter(self) -> str:
+        """Where python.exe is."""
+        return self.path(self.tools / "python" / "python.exe")
+
+    def python(self, *words: str, cwd: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run the interpreter."""
-        return self.run(self.path(self.tools / "python" / "python.exe"), *words, cwd=cwd, **environ)
+        return self.run(self.interpreter, *words, cwd=cwd, **environ)
 
     def close(self) -> None:
         """End what runs in this installation alone."""
