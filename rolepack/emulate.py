@@ -75,7 +75,7 @@ def emulate(
         say(f"{name} is at {url}")
     for line in not_run(now):
         say(line)
-    is_found = told.folder != told.place or package is None  # else the run keeps its state beside the bundle
+    is_found = told.folder != told.place or not package  # else the run keeps its state beside the bundle
     where = "" if is_found else f" --service {shown(told.folder)}"
     verbs = ", ".join(f"{PROGRAM} {verb}{where}" for verb in ("status", "logs", "stop"))
     say(f"{counted(now['instances'], 'instance')} Ready. Next: {verbs}")

@@ -151,11 +151,11 @@ def prepare_alone(
     """
     from emulator import client
 
-    if package is None:
+    if not package:
         root = service_folder(service)
         client.must_not_run(root)
         return _recalled(root, configuration, wanted, offline)
-    meant = _of_package(Path(package), service, configuration)
+    meant = mean(package, service, configuration)
     client.must_not_run(meant.root)
     told = prepare(meant, wanted, offline).run
     _prune(meant, told)

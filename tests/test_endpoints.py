@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import free_port, get, one, status_of, until
+from conftest import free_port, get, one, status_of, until, waitress_kit
 
 from emulator.hosts import site
 
@@ -305,8 +305,7 @@ def wait_for_port(port: int) -> None:
 
 
 def test_where_granian_cannot_run_waitress_answers_the_same(tmp_path):
-    kit, logs, port = tmp_path / "kit", tmp_path / "logs", free_port()
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", kit, "waitress>=3,<4"], check=True)
+    kit, logs, port = waitress_kit(tmp_path / "kit"), tmp_path / "logs", free_port()
     (tmp_path / "site_app.py").write_text(WAYS)
     told = {"listens": [["http", "127.0.0.1", port, None]], "certificate": [], "kit": str(kit), "logs": str(logs)}
     argv = [sys.executable, "-u", site.__file__, json.dumps(told)]

@@ -6,8 +6,6 @@ No PowerShell and no IIS is here: a recorder stands in place of powershell.exe, 
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import pytest
 import windows as wine
 from bundles import extract
-from conftest import add_role, get, until
+from conftest import add_role, get, until, waitress_kit
 
 from cloudservice import folder, lock
 from emulator.run import Run, Runtime, write
@@ -227,8 +225,7 @@ def emulator(windows, service, tools, tmp_path):
     """The emulator itself on Windows, with a site and a worker that has a child; and how it is asked for more."""
     place = service("pair")
     (place / "roles/jobs/worker.py").write_text(BEATS)
-    kit = tmp_path / "kit"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", kit, "waitress>=3,<4"], check=True)
+    kit = waitress_kit(tmp_path / "kit")
     loaded = folder.load(place, "Local")
     python, sources = tools / "python" / "python.exe", loaded.sources
     told = Run(
