@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -105,11 +105,18 @@ def run_here(told: Run) -> int:
     """Be the emulator of this console until it ends; returns its exit code, where it returns at all."""
     argv = _argv(told)
     if os.name == "posix":
-        sys.stdout.flush()
         # A Ctrl-C that comes before the emulator can act on it waits until it can.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        os.execv(argv[0], argv)  # the console's Ctrl-C goes straight to the guard, and no other process waits above it
-    return subprocess.call(argv)
+    # The console's Ctrl-C goes straight to the guard, and no other process waits above it.
+    return become(argv, os.environ)
+
+
+def become(argv: list[str], environ: Mapping[str, str]) -> int:
+    """Go on as another program; its exit code, where this process has to wait for it."""
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execve(argv[0], argv, environ)
+    return subprocess.call(argv, env=environ)
 
 
 def run_detached(told: Run, tell: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cloudservice import files, rolemodel
 from cloudservice.instances import Address, Deployment, Instance, LocalResource, instances, stores
 from cloudservice.service import Endpoint
-from emulator import launch, ports
+from emulator import launch, ports, sites
 from emulator.run import Run
 
 _KEPT = 10
@@ -44,8 +44,8 @@ def lay(run: Run, deployment: Deployment, instance: Instance) -> None:
     role = run.service.role(instance.role)
     root = launch.role_root(run, instance)
     root.mkdir(parents=True, exist_ok=True)
-    sites: dict[tuple[str, ...], str] = {(name,): str(place) for name, place in run.sites[role.name].items()}
-    (root / "RoleModel.xml").write_bytes(rolemodel.render(role, sites))
+    directories = {names: str(run.sites[role.name][sites.key(names)]) for names, _ in sites.folders(role)}
+    (root / "RoleModel.xml").write_bytes(rolemodel.render(role, directories))
     _link(run.sources[role.name], root / "approot")
     for store in deployment.local_resources[instance.name].values():
         Path(store.path).mkdir(parents=True, exist_ok=True)

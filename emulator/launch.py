@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from cloudservice import xpath
 from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance
 from cloudservice.service import Role, Task, Variable
-from emulator import checks, children
+from emulator import checks, children, sites
 from emulator.checks import Check
 from emulator.run import Run
 from emulator.shell import Command, Listening, Shell
@@ -77,11 +77,10 @@ def plan(
     mark = {children.MARK: str(role_root(run, instance))}
     runtime = {**_resolved(role.environment, document), **mark}
     if role.kind == "web":
-        answered = {name: deployment.endpoints[instance.name][name] for name in served(role)}
-        program = shell.site(answered, sockets, {**environ, **runtime})
+        answered = {name: deployment.endpoints[instance.name][name] for name in sites.served(role)}
+        program = shell.site(answered, sockets, {**environ, **runtime}, instance.number)
     else:
-        program = shell.entry_point({**environ, **runtime})
-    program = shell.debugged(program, instance.number)
+        program = shell.debugged(shell.entry_point({**environ, **runtime}), instance.number)
     steps = tuple(
         Step(task, shell.command(task.command_line, {**environ, **_resolved(task.environment, document), **mark}))
         for task in role.tasks
@@ -90,13 +89,6 @@ def plan(
     addresses = deployment.endpoints[instance.name]
     asked = checks.plan(run.service, role, addresses)
     return Launch(steps, program, path, site, addresses, asked, mark[children.MARK])
-
-
-def served(role: Role) -> list[str]:
-    """The endpoints at which a web role's first site answers: those it is bound to, or else every http endpoint."""
-    http = [endpoint.name for endpoint in role.endpoints if endpoint.protocol in {"http", "https"}]
-    bound = [name for site in role.sites[:1] for name in site.endpoints if name in http]
-    return [] if role.kind != "web" else bound or http
 
 
 def unable(run: Run) -> dict[str, str]:
@@ -147,6 +139,6 @@ def _resolved(variables: tuple[Variable, ...], document: Mapping[str, Any]) -> d
 
 
 def _site_address(role: Role, deployment: Deployment, instance: Instance) -> Address | None:
-    """Where the site of a web role listens: the first of the endpoints at which it answers."""
+    """Where the sites of a web role listen: the first of the endpoints at which they answer."""
     addresses = deployment.endpoints[instance.name]
-    return next((addresses[name] for name in served(role) if name in addresses), None)
+    return next((addresses[name] for name in sites.served(role) if name in addresses), None)

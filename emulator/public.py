@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address, Deployment, Instance
 from cloudservice.service import Endpoint, Role, Service
-from emulator import launch, ports
+from emulator import ports, sites
 from emulator.shared import BACKLOG, IS_POSSIBLE, SharedPort
 from emulator.shell import Listening
 
@@ -88,9 +88,9 @@ class PublicPorts:
             if known := there.get(_key(role.name, endpoint, instance and instance.name)):
                 known.endpoint = endpoint  # which may have another probe or distribution now
                 continue
-            by_site = endpoint.name in launch.served(role)
+            by_site = endpoint.name in sites.served(role)
             if role.kind == "web" and endpoint.protocol in {"http", "https"} and not by_site:
-                why = "only the first site of a role is served here, and it is not bound to this endpoint"
+                why = "no site of the role is bound to this endpoint"
                 self.say(f"{role.name}/{endpoint.name}: {why}")
                 continue
             self.endpoints.append(self._open(role.name, endpoint, by_site, instance))
@@ -117,7 +117,7 @@ class PublicPorts:
         if not IS_POSSIBLE:
             return
         role = service.role(instance.role)
-        for name in launch.served(role):
+        for name in sites.served(role):
             at = deployment.endpoints[instance.name][name]
             if (instance.name, name) not in self._own:
                 self._own[instance.name, name] = _listening(instance.name, at)

@@ -12,10 +12,9 @@ from cloudservice.commandline import Files, Script
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.instances import Address
 from cloudservice.service import Role
-from emulator import ports
+from emulator import ports, sites
 from emulator.run import Run
 
-SITE_HOST = Path(__file__).parent / "hosts" / "site.py"
 _CONFIGURES, _LAUNCHES = "configurecloudservice.ps1", "launchworker.ps1"
 _BATCH = (".cmd", ".bat")
 
@@ -52,23 +51,42 @@ class Shell(NamedTuple):
         return "bin" if self.role.kind == "web" else ""
 
     def site(
-        self, addresses: Mapping[str, Address], sockets: Sequence[Listening], environ: Mapping[str, str]
+        self,
+        addresses: Mapping[str, Address],
+        sockets: Sequence[Listening],
+        environ: Mapping[str, str],
+        number: int,
     ) -> Command:
-        """The host program of a web role, for the endpoints at which its site answers."""
+        """The host program of a web role's instance of that number, for the endpoints at which its sites answer."""
         runtime = self.run.runtimes[self.role.name]
         if not addresses:
             remedy = "Give it an InputEndpoint with protocol http"
             raise ServiceError(Fault(f"role '{self.role.name}'", "a web role needs an http endpoint", remedy))
-        site = next(iter(self.run.sites[self.role.name].values()), self.run.sources[self.role.name])
         listens: list[tuple[object, ...]] = [(*addresses[one.endpoint], one.number) for one in sockets]
         told = {
             "listens": listens or [(*address, None) for address in addresses.values()],
             "certificate": [str(path) for path in self.run.certificate],
-            "kit": str(runtime.kit),
+            "sites": sites.told(self.run, self.role, addresses),
+            "kit": str(runtime.kit or ""),
             "logs": str(self.logs / "W3SVC1"),
+            "scratch": environ["TMP"],
+            "loads_first": True,
+            "max_instances": sites.PROCESSES,
+            "debugger": self._debugger(number),
+            "behaviour": "documented",
+            "configs": sites.CONFIGS,
+            "restarts": False,  # sources are edited in place, and an upgrade that fails has to leave what runs as it is
         }
-        argv = (str(runtime.python), "-u", str(SITE_HOST), json.dumps(told))
-        return Command(argv, site, environ, self.logs / "Site.log", tuple(one.number for one in sockets))
+        argv = (str(runtime.python), "-u", str(sites.SITE_HOST), json.dumps(told))
+        first = next(iter(self.run.sites[self.role.name].values()), self.run.sources[self.role.name])
+        return Command(argv, first, environ, self.logs / "Site.log", tuple(one.number for one in sockets))
+
+    def _debugger(self, number: int) -> tuple[str, int, bool] | None:
+        """The folder with debugpy, the port of the role's instance of that number, and whether it waits there."""
+        runtime = self.run.runtimes[self.role.name]
+        if runtime.debugger is None or runtime.debug_port is None:
+            return None
+        return str(runtime.debugger), runtime.debug_port + number, self.run.waits_for_debugger
 
     def entry_point(self, environ: Mapping[str, str]) -> Command:
         """The program of a worker role; ServiceError if this system cannot run it."""
@@ -81,17 +99,17 @@ class Shell(NamedTuple):
 
     def debugged(self, program: Command, number: int) -> Command:
         """The same program under debugpy, listening for a client at the port of the role's instance of that number."""
-        runtime = self.run.runtimes[self.role.name]
-        if runtime.debugger is None or runtime.debug_port is None:
+        debugger = self._debugger(number)
+        if debugger is None:
             return program
+        folder, port, is_waited_for = debugger
         python, *rest = program.argv
-        if python != str(runtime.python):
+        if python != str(self.run.runtimes[self.role.name].python):
             wrong = f"its program `{self.role.entry_point}` is not Python"
             raise ServiceError(Fault(f"role '{self.role.name}'", wrong, "Leave it out of --debug"))
-        waits = ("--wait-for-client",) if self.run.waits_for_debugger else ()
-        listens = ("--listen", f"{ports.LOOPBACK}:{runtime.debug_port + number}", *waits)
+        listens = ("--listen", f"{ports.LOOPBACK}:{port}", *(("--wait-for-client",) if is_waited_for else ()))
         # Frozen modules and file checks of pydevd would only make it warn.
-        argv = (python, "-X", "frozen_modules=off", "-u", str(runtime.debugger / "debugpy"), *listens, *rest[1:])
+        argv = (python, "-X", "frozen_modules=off", "-u", str(Path(folder) / "debugpy"), *listens, *rest[1:])
         return program._replace(argv=argv, environ={**program.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
 
     def command(self, command_line: str, environ: Mapping[str, str]) -> Command | None:

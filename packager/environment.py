@@ -13,18 +13,17 @@ import platformdirs
 import uv
 
 from cloudservice import lock
-from cloudservice.errors import Fault, ServiceError
+from cloudservice.errors import ServiceError
 from cloudservice.files import whole_folder
 from packager import index, locks, policy, requirements
+from packager.here import ask
 from packager.policy import Need, Policy
 from packager.progress import Report
-from packager.target import nearest_here
+from packager.target import minor_of, nearest_here
 from packager.tools import ToolError, run
 
-_SERVERS = ("granian>=2.8,<2.9", "waitress>=3,<4")
-"""For web roles, best first: granian is the fastest; waitress is pure Python and runs on any interpreter.
-
-emulator/hosts/site.py uses workers of granian that are not documented, hence the narrow range."""
+_SERVERS = ("granian>=2.8,<3",)
+"""For applications of ASGI: those of WSGI are served by emulator/hosts alone."""
 _DEBUGGERS = ("debugpy>=1.8,<2",)
 _INSTALL = ("pip", "install", "--quiet", "--compile-bytecode")
 _DEVIATIONS = "deviations.txt"
@@ -63,8 +62,8 @@ def prune(place: Path, python: Path) -> None:
 
 
 def runtime_kit(python: Path, report: Report, offline: bool = False) -> Path:
-    """A folder with a web server for the interpreter, to stand behind the role's own packages on its path."""
-    return _kit("web server", _SERVERS, python, report, offline)
+    """A folder with a server for ASGI for the interpreter, to stand behind the role's own packages on its path."""
+    return _kit("server for ASGI", _SERVERS, python, report, offline)
 
 
 def debug_kit(python: Path, report: Report, offline: bool = False) -> Path:
@@ -194,9 +193,10 @@ def _python(environment: Path) -> Path:
 
 
 def _version(python: Path) -> str:
-    """The version of an environment's interpreter up to the minor number, as its configuration file has it."""
-    for line in (python.parent.parent / "pyvenv.cfg").read_text().splitlines():
+    """The version of an interpreter up to the minor number; that of an environment stands in its configuration file."""
+    config = python.parent.parent / "pyvenv.cfg"
+    for line in config.read_text().splitlines() if config.is_file() else ():
         key, _, value = line.partition("=")
         if key.strip() in {"version", "version_info"}:
-            return ".".join(value.strip().split(".")[:2])
-    raise ServiceError(Fault(str(python), "it is not in a virtual environment", "Remove .rolepack and try again"))
+            return minor_of(value.strip())
+    return minor_of(ask(python).version)

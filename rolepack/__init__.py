@@ -17,7 +17,7 @@ finally:
 
 from invoke import Collection
 
-from rolepack import adopt, bundles, certificate, change, check, emulate, new, package, running, wheels
+from rolepack import adopt, bundles, certificate, change, check, emulate, new, package, running, webapp, wheels
 
 namespace = Collection(
     new.new_service,
@@ -43,4 +43,6 @@ namespace = Collection(
     running.shell,
     running.stop,
     certificate.certificate,
+    webapp.webapp_build,
+    webapp.webapp_run,
 )

@@ -224,10 +224,14 @@ def _environments(meant: Meant, roles: Sequence[str], chosen: "Options", offline
             try:
                 made.needs[name], there = _need(meant, name, chosen)
                 found = environment.prepare(place, made.needs[name], report, offline, there)
-                web = meant.loaded.role(name).kind == "web"
-                kit = environment.runtime_kit(found.python, report, offline) if web else None
-                made.runtimes[name] = Runtime(found.python, kit)
                 made.deviations.extend(f"{name}: {line}" for line in found.deviations)
+                kit = None
+                if meant.loaded.role(name).kind == "web":
+                    try:
+                        kit = environment.runtime_kit(found.python, report, offline)
+                    except ServiceError as error:
+                        made.deviations.append(f"{name}: an application of ASGI could not be served here: {error}")
+                made.runtimes[name] = Runtime(found.python, kit)
             except ServiceError as error:
                 faults += error.faults
                 made.unable.append(f"{name} is left out, since this system cannot have its packages: {error}")
@@ -237,7 +241,6 @@ def _environments(meant: Meant, roles: Sequence[str], chosen: "Options", offline
 
 
 def _run(meant: Meant, made: _Environments, chosen: "Options") -> "Run":
-    from cloudservice import folder
     from emulator.run import Run
 
     loaded, able = meant.loaded, tuple(made.runtimes)
@@ -246,7 +249,7 @@ def _run(meant: Meant, made: _Environments, chosen: "Options") -> "Run":
         service=loaded,
         roles=able,
         sources={name: loaded.sources[name].folder for name in able},
-        sites={name: folder.site_folders(meant.place, loaded.role(name), loaded.sources[name]) for name in able},
+        sites={name: _sites(meant, name) for name in able},
         runtimes=made.runtimes,
         detached=False,
         place=meant.place,
@@ -254,6 +257,15 @@ def _run(meant: Meant, made: _Environments, chosen: "Options") -> "Run":
         certificate=_certificate(loaded, able),
         recycles_on_change=chosen.recycles_on_change,
     )
+
+
+def _sites(meant: Meant, role: str) -> dict[str, Path]:
+    """The folders of a role's sites, and of what lies below them."""
+    from cloudservice import folder
+    from emulator import sites
+
+    found = folder.virtual_folders(meant.place, meant.loaded.role(role), meant.loaded.sources[role])
+    return {sites.key(names): place for names, place in found.items()}
 
 
 def _inputs(meant: Meant, made: _Environments, chosen: "Options") -> "Inputs":
@@ -287,13 +299,13 @@ def _need(meant: Meant, role: str, chosen: "Options") -> tuple["Need", Mapping[s
 
 def _certificate(loaded: "Service", roles: Sequence[str]) -> tuple[Path, ...]:
     """The certificate and its key, if a site is served by https."""
-    from emulator import launch
+    from emulator import sites
 
     served = (
         endpoint
         for name in roles
         for endpoint in loaded.role(name).endpoints
-        if endpoint.name in launch.served(loaded.role(name))
+        if endpoint.name in sites.served(loaded.role(name))
     )
     if not any(endpoint.protocol == "https" for endpoint in served):
         return ()

@@ -95,7 +95,7 @@ def test_a_site_stops_at_a_breakpoint(service, rolepack):
         frame = client.wait("response", "stackTrace")["body"]["stackFrames"][0]
         assert (Path(frame["source"]["path"]), frame["line"]) == (path, line)
         client.send("continue", threadId=thread)
-        assert asked.recv(20).startswith(b"HTTP/1.0 200")
+        assert asked.recv(20).startswith(b"HTTP/1.1 200")
     client.close()
 
 

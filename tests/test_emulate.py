@@ -177,13 +177,20 @@ def test_a_killed_worker_comes_back_alone(pair, rolepack):
 
 def test_a_site_that_dies_is_replaced_and_the_other_answers_meanwhile(pair, rolepack):
     status = rolepack.status(pair)
-    at = one(status, "web_IN_0")["endpoints"]["Endpoint1"]
-    with pytest.raises(OSError, match=r"."):
-        get(f"http://127.0.0.1:{at['port']}/gone")
+    os.kill(one(status, "web_IN_0")["pid"], signal.SIGKILL)
     url = status["endpoints"]["web/Endpoint1"]
     until(lambda: one(rolepack.status(pair), "web_IN_0")["restarts"] == 1)
     assert json.loads(get(url))["instance"]
     until(lambda: one(rolepack.status(pair), "web_IN_0")["state"] == "Ready")
+
+
+def test_a_process_of_a_site_that_dies_costs_its_request_alone(pair, rolepack):
+    status = rolepack.status(pair)
+    url = "http://127.0.0.1:{port}".format(**one(status, "web_IN_0")["endpoints"]["Endpoint1"])
+    assert status_of(f"{url}/gone") == 500
+    assert json.loads(get(url))["instance"] == "web_IN_0"
+    assert one(rolepack.status(pair), "web_IN_0") == one(status, "web_IN_0")
+    until(lambda: "/gone: The FastCGI process exited unexpectedly (exit code 7)." in rolepack.ok("logs", cwd=pair))
 
 
 def test_a_second_emulator_is_refused_and_harms_nothing(pair, rolepack):

@@ -291,33 +291,3 @@ def test_a_site_answers_in_every_way_of_wsgi_and_at_once_on_a_kept_connection(se
     assert sorted(taken)[len(taken) // 2] < 0.03, "the system waits 40 ms where small packets are gathered"
     assert status_of(f"http://{host}/silent") == 500
     until(lambda: rolepack.ok("logs", cwd=place).count("closed") == 5)
-
-
-def wait_for_port(port: int) -> None:
-    """Wait until something listens."""
-
-    def listens() -> bool:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-            return True
-        return False
-
-    until(listens)
-
-
-def test_where_granian_cannot_run_waitress_answers_the_same(tmp_path):
-    kit, logs, port = waitress_kit(tmp_path / "kit"), tmp_path / "logs", free_port()
-    (tmp_path / "site_app.py").write_text(WAYS)
-    told = {"listens": [["http", "127.0.0.1", port, None]], "certificate": [], "kit": str(kit), "logs": str(logs)}
-    argv = [sys.executable, "-u", site.__file__, json.dumps(told)]
-    with subprocess.Popen(argv, cwd=tmp_path, env={**os.environ, "WSGI_HANDLER": "site_app.app"}) as server:
-        url = f"http://127.0.0.1:{port}"
-        wait_for_port(port)
-        assert [get(f"{url}/{way}") for way in ("later", "generated", "written")] == [
-            b"later",
-            b"generated",
-            b"written",
-        ]
-        assert [status_of(f"{url}/{way}") for way in ("later", "written", "silent")] == [201, 203, 500]
-        until(lambda: sum(file.read_text().count(" /silent ") for file in logs.iterdir()))
-        server.terminate()
-        assert server.wait(30) == 0

@@ -32,8 +32,13 @@ OWNERS = {
     "granian": {"emulator/hosts"},
     "debugpy": {"emulator/hosts"},
     "watchfiles": {"emulator/watch.py"},
-    "waitress": {"emulator/hosts"},
-    "subprocess": {"packager/tools.py", "emulator/spawn.py", "emulator/client.py"},
+    "subprocess": {
+        "packager/tools.py",
+        "emulator/spawn.py",
+        "emulator/client.py",
+        "emulator/hosts/process.py",
+        "emulator/hosts/program.py",
+    },
 }
 MAY_PRINT = {"rolepack", "emulator/console.py", "emulator/hosts"}
 MODULES = [path.relative_to(ROOT) for name in MAY_IMPORT for path in sorted((ROOT / name).rglob("*.py"))]
@@ -55,14 +60,29 @@ def imported(module: Path) -> Iterator[str]:
             yield str(node.module).partition(".")[0]
 
 
+def imported_whole(module: Path) -> Iterator[str]:
+    """The modules that a module imports, by their whole names."""
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+
+
 def belongs_to(module: Path, owners: set[str]) -> bool:
     return any(module.as_posix() == owner or module.as_posix().startswith(f"{owner}/") for owner in owners)
 
 
 @each_module
 def test_imports_point_downwards(module):
-    allowed = set() if belongs_to(module, {"emulator/hosts"}) else MAY_IMPORT[module.parts[0]]
-    assert set(imported(module)) & OURS <= allowed
+    assert set(imported(module)) & OURS <= MAY_IMPORT[module.parts[0]]
+
+
+@each_module
+def test_a_role_s_interpreter_finds_all_that_its_programs_import(module):
+    if belongs_to(module, {"emulator/hosts"}):
+        ours = [name for name in imported_whole(module) if name.partition(".")[0] in OURS]
+        assert all(name == "emulator.hosts" or name.startswith("emulator.hosts.") for name in ours)
 
 
 @each_module

@@ -233,7 +233,7 @@ def emulator(windows, service, tools, tmp_path):
         service=loaded,
         roles=("web", "jobs"),
         sources={name: sources[name].folder for name in sources},
-        sites={"web": folder.site_folders(place, loaded.role("web"), sources["web"]), "jobs": {}},
+        sites={"web": {"Web": sources["web"].folder}, "jobs": {}},
         runtimes={"web": Runtime(python, kit), "jobs": Runtime(python, None)},
         detached=False,
         place=place,

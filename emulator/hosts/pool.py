@@ -1,0 +1,228 @@
+"""The processes of an application, as IIS has them for FastCGI: some at most, and each serves one request at a time."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from emulator.hosts.connection import Exchange
+from emulator.hosts.job import Job
+from emulator.hosts.loop import Loop, Timer
+from emulator.hosts.process import Process, Work, how
+
+_LOOK = 0.25
+"""Seconds between two looks at requests that take too long."""
+_PATIENCE = 5.0
+"""Seconds that a process may take to end when it has nothing to do any more."""
+
+
+class Owner(Protocol):
+    """Who has a pool."""
+
+    loop: Loop
+
+    def is_asynchronous(self, waiting: list[Exchange]) -> None:
+        """Take over: the application is none of WSGI, and these requests wait for it."""
+
+
+class Pool:
+    """The processes of an application, and the requests that wait for one of them."""
+
+    def __init__(self, owner: Owner, work: Work) -> None:
+        self.loop = owner.loop
+        self._owner = owner
+        self._work = work
+        self._processes: list[Process] = []
+        self._free: list[Process] = []
+        self._going: list[Process] = []
+        """Those that end when they have answered what they are answering."""
+        self._left: list[Process] = []
+        """Those that were told to end, and may not have done so."""
+        self._waiting: deque[Job] = deque()
+        self._look: Timer | None = None
+        self._idle: Timer | None = None
+        self._on_first: Callable[[str], None] | None = None
+
+    def serve(self, job: Job) -> None:
+        """Have a request answered by the next process that is free."""
+        if self._free:
+            self._free.pop().give(job)
+        elif len(self._waiting) >= self._work.limits.queue_length > 0:
+            job.fail("The queue of the application is full (queueLength).\n", 503)
+        else:
+            self._waiting.append(job)
+            self._start_more()
+        if self._look is None:
+            self._look = self.loop.later(_LOOK, self._look_after)
+
+    def warm(self, then: Callable[[str], None]) -> None:
+        """Load the application before anybody asks, and tell why it failed; the text is empty if it did not."""
+        self._on_first = then
+        self._start()
+
+    def retire(self, work: Work) -> None:
+        """Go on with new processes; those there are end when they have answered what they are answering."""
+        self._work = work
+        there, self._processes, self._free = self._processes, [], []
+        for process in there:
+            if process.job is None:
+                self._let_go(process)
+            else:
+                self._going.append(process)
+        if self._waiting:
+            self._start_more()
+
+    def close(self) -> None:
+        """End all processes: those that are busy at once."""
+        for process in (*self._processes, *self._going):
+            if process.job is not None or not process.is_loaded:
+                process.kill()
+            process.close()
+            self._left.append(process)
+        self._processes, self._free, self._going = [], [], []
+        waiting, self._waiting = self._waiting, deque()
+        for job in waiting:
+            job.fail("The site is stopping.\n", 503)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the processes have ended, then kill those that have not."""
+        end = time.monotonic() + seconds
+        for process in self._left:
+            process.wait(max(0.0, end - time.monotonic()))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered or waits."""
+        return bool(self._waiting or self._going) or len(self._free) < len(self._processes)
+
+    # What processes tell
+
+    def loaded(self, process: Process, kind: str) -> None:
+        """A process is there."""
+        self._tell_first("")
+        if kind == "wsgi":
+            self.free(process)
+            return
+        waiting, self._waiting = self._waiting, deque()
+        self._remove(process)
+        self._let_go(process)
+        self._owner.is_asynchronous([job.exchange for job in waiting])
+
+    def failed(self, process: Process, text: str) -> None:
+        """A process could not load the application: who has waited for it is told so, and the next one tries again."""
+        self._remove(process)
+        self._let_go(process)
+        self._fail_waiting(text)
+
+    def ended(self, process: Process, code: int | None) -> None:
+        """A process has ended by itself."""
+        self._remove(process)
+        self._let_go(process)
+        told = "" if code is None else f" ({how(code)})"
+        if process.job is not None:
+            self._break_off(process.job, f"The FastCGI process exited unexpectedly{told}.")
+        elif not process.is_loaded:
+            self._fail_silently(f"it exited unexpectedly{told}")
+        if self._waiting:
+            self._start_more()
+
+    def free(self, process: Process) -> None:
+        """A process has nothing to do."""
+        limits = self._work.limits
+        if process.served >= limits.instance_max_requests > 0 or process in self._going:
+            self._remove(process)
+            self._let_go(process)
+            if self._waiting:
+                self._start_more()
+        elif self._waiting:
+            process.give(self._waiting.popleft())
+        else:
+            self._free.append(process)
+            if self._idle is None and limits.idle_timeout:
+                self._idle = self.loop.later(limits.idle_timeout, self._end_idle)
+
+    # What the pool does about it
+
+    def _start_more(self) -> None:
+        """Start a process if there may be another, and no one is about to be there for who waits."""
+        if len(self._processes) < self._work.limits.max_instances:
+            starting = sum(not process.is_loaded for process in self._processes)
+            if starting < len(self._waiting):
+                self._start()
+
+    def _start(self) -> None:
+        try:
+            self._processes.append(Process(self, self._work))
+        except OSError as error:
+            self._fail_silently(f"{self._work.argv[0]}: {error.strerror}")
+
+    def _remove(self, process: Process) -> None:
+        for there in (self._processes, self._free, self._going):
+            if process in there:
+                there.remove(process)
+
+    def _let_go(self, process: Process) -> None:
+        """Let a process end by itself; one with a thread that does not end would stay for ever."""
+        process.close()
+        self._left.append(process)
+
+        def late() -> None:
+            process.kill()
+            self._left.remove(process)
+
+        self.loop.later(_PATIENCE, late)
+
+    def _look_after(self) -> None:
+        """End what takes too long."""
+        now = time.monotonic()
+        for process in (*self._processes, *self._going):
+            why = process.late(now, self._work.limits)
+            if not why:
+                continue
+            process.kill()
+            self._remove(process)
+            self._let_go(process)
+            if process.job is not None:
+                self._break_off(process.job, f"The FastCGI process was ended: {why}.")
+            else:
+                self._fail_silently(why)
+        if self._waiting:
+            self._start_more()
+        self._look = self.loop.later(_LOOK, self._look_after) if self.is_busy else None
+
+    def _end_idle(self) -> None:
+        self._idle = None
+        now, timeout = time.monotonic(), self._work.limits.idle_timeout
+        for process in list(self._free):
+            if now - process.active >= timeout:
+                self._remove(process)
+                self._let_go(process)
+        if self._free:
+            first = min(process.active for process in self._free)
+            self._idle = self.loop.later(max(0.1, timeout - (now - first)), self._end_idle)
+
+    def _break_off(self, job: Job, why: str) -> None:
+        _say(f"{job.environ['REQUEST_METHOD']} {job.environ['PATH_INFO']}: {why}")
+        job.fail(f"{why}\n")
+
+    def _fail_waiting(self, text: str) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for job in waiting:
+            job.fail(text)
+        self._tell_first(text)
+
+    def _fail_silently(self, why: str) -> None:
+        """The application could not be loaded, and it has not said why itself."""
+        text = f"The FastCGI process could not load the application: {why}.\n"
+        _say(text.rstrip())
+        self._fail_waiting(text)
+
+    def _tell_first(self, text: str) -> None:
+        then, self._on_first = self._on_first, None
+        if then is not None:
+            then(text)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

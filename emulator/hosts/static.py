@@ -1,0 +1,226 @@
+"""Files of a site, served as IIS's StaticFile handler does."""
+
+import os
+import re
+import stat
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from emulator.hosts import http1
+from emulator.hosts.connection import Exchange
+from emulator.hosts.http1 import Headers, Refused, Request
+from emulator.hosts.webconfig import Config
+
+_SMALL = 128 * 1024
+"""Bytes up to which a file is read at once, and sent with the head of the answer."""
+_RANGES = re.compile(r"bytes=\s*([0-9\-, \t]+)")
+_RANGE = re.compile(r"(\d{0,18})-(\d{0,18})")
+_MOST_RANGES = 16
+_READS = {"GET", "HEAD"}
+_EPOCH = 116444736000000000
+"""The FILETIME (ticks of 100 ns) of 1970: IIS makes its ETags of the time of change as one."""
+
+
+def resolve(root: Path, path: str) -> Path | None:
+    """The file or folder below `root` that a decoded path leads to, whatever the case of its names; None without one.
+
+    Nothing outside `root` is ever found, by whatever link.
+    """
+    place = str(root)
+    segments = [segment for segment in path.split("/") if segment]
+    for segment in segments:
+        if segment in {".", ".."} or ":" in segment or segment != segment.rstrip(". "):
+            return None  # what Windows would take for another name
+    direct = os.path.join(place, *segments)  # noqa: PTH118 - on the way of every request
+    if os.path.lexists(direct):
+        found = direct
+    else:
+        found = place
+        for segment in segments:
+            one = _spelled(found, segment)
+            if one is None:
+                return None
+            found = one
+    real, real_root = os.path.realpath(found), os.path.realpath(place)
+    if real != real_root and not real.startswith(real_root.rstrip(os.sep) + os.sep):
+        return None
+    return Path(found) if os.path.exists(real) else None  # noqa: PTH110
+
+
+def _spelled(folder: str, name: str) -> str | None:
+    """An entry of a folder by its name, or by that name in another case."""
+    direct = os.path.join(folder, name)  # noqa: PTH118
+    if os.path.lexists(direct):
+        return direct
+    try:
+        there = os.listdir(folder)
+    except OSError:
+        return None
+    found = next((one for one in sorted(there) if one.lower() == name.lower()), None)
+    return None if found is None else os.path.join(folder, found)  # noqa: PTH118
+
+
+def serve(exchange: Exchange, config: Config, path: str, found: Path | None) -> None:
+    """Answer with the file that a path leads to, or with a default document of its folder."""
+    request = exchange.request
+    if found is None:
+        raise Refused(404, "there is no such file")
+    if found.is_dir():
+        if not path.endswith("/"):
+            _, mark, query = request.target.partition("?")
+            location = request.target.partition("?")[0] + "/" + mark + query
+            exchange.answer(
+                301, [("Location", location), ("Content-Type", "text/html; charset=UTF-8")], b"Object Moved"
+            )
+            return
+        found = _document(found, config)
+    elif path.endswith("/"):
+        raise Refused(404, "there is no such folder")
+    if request.method == "OPTIONS":
+        exchange.answer(200, [("Allow", "OPTIONS, GET, HEAD")])
+        return
+    if request.method not in _READS:
+        exchange.answer(405, [("Allow", "GET, HEAD, OPTIONS"), *_plain], b"405 Method Not Allowed\n")
+        return
+    kind = dict(config.types).get(found.suffix.lower())
+    if kind is None:
+        raise Refused(404, "files of that extension are not served: no mimeMap has it (404.3)")
+    try:
+        file = found.open("rb", buffering=0)
+    except OSError:
+        raise Refused(403, "the file cannot be read") from None
+    _send(exchange, config, kind, file)
+
+
+_plain = [("Content-Type", "text/plain; charset=utf-8")]
+
+
+def _document(folder: Path, config: Config) -> Path:
+    for name in config.documents:
+        place = _spelled(str(folder), name)
+        if place and os.path.isfile(place):  # noqa: PTH113
+            return Path(place)
+    raise Refused(403, "the folder has no default document, and is not listed (403.14)")
+
+
+def _send(exchange: Exchange, config: Config, kind: str, file: BinaryIO) -> None:
+    told = os.fstat(file.fileno())
+    if not stat.S_ISREG(told.st_mode):
+        file.close()
+        raise Refused(404, "it is no file")
+    tag = f'"{told.st_mtime_ns // 100 + _EPOCH:x}:0"'
+    headers = [("Content-Type", kind), ("Last-Modified", http1.date(told.st_mtime)), ("ETag", tag)]
+    headers += [("Accept-Ranges", "bytes"), *config.headers]
+    if config.cache:
+        headers.append(("Cache-Control", config.cache))
+    status = _unconditional(exchange.request, tag, told.st_mtime)
+    if status:
+        file.close()
+        exchange.answer(status, headers, b"" if status == 304 else b"412 Precondition Failed\n")
+        return
+    parts = _parts(exchange.request, told.st_size, tag, told.st_mtime)
+    if parts is None:
+        _send_part(exchange, 200, headers, file, (0, told.st_size))
+    elif not parts:
+        file.close()
+        exchange.answer(416, [("Content-Range", f"bytes */{told.st_size}"), *headers])
+    elif len(parts) == 1:
+        start, end = parts[0]
+        headers = [("Content-Range", f"bytes {start}-{end - 1}/{told.st_size}"), *headers]
+        _send_part(exchange, 206, headers, file, (start, end))
+    else:
+        _send_parts(exchange, headers, file, (parts, told.st_size))
+
+
+def _send_part(exchange: Exchange, status: int, headers: Headers, file: BinaryIO, part: tuple[int, int]) -> None:
+    start, end = part
+    if end - start <= _SMALL or exchange.request.method == "HEAD":
+        with file:
+            if exchange.request.method == "HEAD":
+                exchange.begin(status, headers, end - start)
+                exchange.finish()
+                return
+            exchange.answer(status, headers, _read(file, start, end))
+        return
+    exchange.begin(status, headers, end - start)
+    exchange.write_file(file, start, end - start)
+
+
+def _send_parts(exchange: Exchange, headers: Headers, file: BinaryIO, told: tuple[list[tuple[int, int]], int]) -> None:
+    """Several ranges at once, each with a head of its own (RFC 9110, 15.3.7.2)."""
+    parts, size = told
+    kind = dict(headers)["Content-Type"]
+    boundary = "<rolepack-part>"
+    with file:
+        body = b"".join(
+            f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes {start}-{end - 1}/{size}\r\n\r\n".encode()
+            + _read(file, start, end)
+            for start, end in parts
+        )
+    rest = [one for one in headers if one[0] != "Content-Type"]
+    headers = [("Content-Type", f"multipart/byteranges; boundary={boundary}"), *rest]
+    exchange.answer(206, headers, body + f"\r\n--{boundary}--\r\n".encode())
+
+
+def _read(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    found = b""
+    while len(found) < end - start:
+        piece = file.read(end - start - len(found))
+        if not piece:
+            raise Refused(500, "the file has become shorter")
+        found += piece
+    return found
+
+
+def _unconditional(request: Request, tag: str, modified: float) -> int:
+    """304 or 412 if a condition of the request says so (RFC 9110, 13.2.2); else 0."""
+    seconds = int(modified)
+    if wanted := ",".join(request.all("if-match")):
+        if not _names(wanted, tag):
+            return 412
+    elif (since := _moment(request.get("if-unmodified-since"))) is not None and seconds > since:
+        return 412
+    if known := ",".join(request.all("if-none-match")):
+        return 304 if _names(known, tag) else 0
+    since = _moment(request.get("if-modified-since"))
+    return 304 if since is not None and seconds <= since else 0
+
+
+def _names(listed: str, tag: str) -> bool:
+    return listed.strip() == "*" or tag in {one.strip().removeprefix("W/") for one in listed.split(",")}
+
+
+def _moment(written: str) -> float | None:
+    try:
+        return parsedate_to_datetime(written).timestamp() if written else None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _parts(request: Request, size: int, tag: str, modified: float) -> list[tuple[int, int]] | None:
+    """The ranges that a request wants: none of them if no byte of the file is among them, None for the whole file."""
+    unless = request.get("if-range")
+    is_same = not unless or unless == tag or _moment(unless) == int(modified)
+    match = _RANGES.fullmatch(request.get("range"))
+    if match is None or request.method != "GET" or not is_same:
+        return None
+    found = [_part(one.strip(), size) for one in match[1].split(",")]
+    wanted = [part for part in found if part and part[0] < part[1]]
+    if None in found or len(wanted) > _MOST_RANGES or sum(end - start for start, end in wanted) > size:
+        return None
+    return wanted
+
+
+def _part(written: str, size: int) -> tuple[int, int] | None:
+    """Where one range begins and ends; None if it is none, and nothing between the two if the file has none of it."""
+    match = _RANGE.fullmatch(written)
+    if match is None or written == "-":
+        return None
+    first, last = match.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(size, int(last) + 1) if last else size
