@@ -6,15 +6,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import free_port, get, one, status_of, until, waitress_kit
-
-from emulator.hosts import site
+from conftest import free_port, get, one, status_of, until
 
 ECHO = '''
 """Echoes on each of its endpoints, by tcp and udp, its name before what it got; /health is as the file `sick` says."""

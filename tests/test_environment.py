@@ -110,8 +110,8 @@ def test_paths_in_requirements_are_relative_to_the_file(tmp_path, index, asked, 
     assert version_in(prepare(tmp_path / "env", asked), "near") == "1.0"
 
 
-def test_an_index_without_a_web_server_is_told(tmp_path, index, asked, monkeypatch):
+def test_an_index_without_a_server_is_told(tmp_path, index, asked, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = prepare(tmp_path / "env", asked)
-    with pytest.raises(ServiceError, match="web server: no index has a package 'waitress'"):
+    with pytest.raises(ServiceError, match="server for ASGI: no index has a package 'granian'"):
         environment.runtime_kit(made.python, quiet)

@@ -28,7 +28,8 @@ class Told(NamedTuple):
     """What counts for all applications of an instance.
 
     `kit` is the folder with the server for ASGI, `debugger` that with debugpy, its port and whether it is waited for.
-    With `restarts`, changed files have processes restart also where WSGI_RESTART_FILE_REGEX is not set.
+    With `restarts`, changed files have processes restart also where WSGI_RESTART_FILE_REGEX is not set; without, all
+    processes of an application stay what they began with, as far as they can.
     """
 
     kit: str
@@ -164,6 +165,8 @@ class Application:
 
     def _limited(self, found: Mapping[str, int]) -> Limits:
         usual = Limits(max_instances=self._told.max_instances)
+        if not self._told.restarts:
+            usual = usual._replace(idle_timeout=0)  # a process that starts later would find other sources
         if self._debugger is not None:
             return Limits(1, 0, usual.queue_length, 0, 0, 0)  # nobody hurries who looks at a breakpoint
         return Limits(

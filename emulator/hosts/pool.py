@@ -57,9 +57,10 @@ class Pool:
             self._look = self.loop.later(_LOOK, self._look_after)
 
     def warm(self, then: Callable[[str], None]) -> None:
-        """Load the application before anybody asks, and tell why it failed; the text is empty if it did not."""
+        """Start all processes before anybody asks; tell why the first could not load the application, or nothing."""
         self._on_first = then
-        self._start()
+        for _ in range(self._work.limits.max_instances):
+            self._start()
 
     def retire(self, work: Work) -> None:
         """Go on with new processes; those there are end when they have answered what they are answering."""

@@ -18,5 +18,7 @@ class App:
 
 
 def make():
+    import extra  # noqa: F401 - each process of the site has it from the beginning
+
     print("the site is made")
     return App()
