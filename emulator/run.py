@@ -30,8 +30,8 @@ class Run(NamedTuple):
     """A service in its folder, the roles of it to run, and the folders and runtimes of these roles.
 
     `sites` has the folders of a role's sites and of what lies below them, by role and names (sites.key). The definition
-    lies in `place`, and edits of the file `configuration` are applied; roles whose settings change recycle, or else only
-    see it in their role environment. With `reloads`, so do roles whose files change. https is served by the
+    lies in `place`, and edits of the file `configuration` are applied; roles whose settings change recycle, or else
+    only see it in their role environment. With `reloads`, so do roles whose files change. https is served by the
     `certificate`, a file and that of its key.
     `grace` are the seconds between the request to end and the kill.
     """

@@ -73,6 +73,7 @@ def webapp_run(
     Example: invoke webapp-run . --platform windows --port 8000 --logs logs
     """
     from cloudservice.errors import Fault, ServiceError
+    from emulator import ports
     from packager import webapp
 
     place = _app(folder, platform)
@@ -81,6 +82,8 @@ def webapp_run(
         faults.append(Fault("--behaviour", f"'{behaviour}' is unknown", "Choose documented or current"))
     if not 0 <= port <= _LAST_PORT:
         faults.append(Fault("--port", f"{port} is no port", f"Choose one from 0 to {_LAST_PORT}"))
+    elif not ports.is_free(port):
+        faults.append(Fault("--port", f"port {port} is taken", "Choose another, or 0 for a free one"))
     if faults:
         raise ServiceError(*faults)
     interpreter = webapp.environment_python(place)

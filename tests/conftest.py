@@ -143,13 +143,6 @@ def said(place: Path) -> str:
     return (place / ".rolepack/emulator/console.log").read_text(encoding="utf-8")
 
 
-def waitress_kit(folder: Path) -> Path:
-    """A runtime kit with the server that any interpreter can run."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, "waitress>=3,<4"]
-    subprocess.run(pip, check=True)
-    return folder
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

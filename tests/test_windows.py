@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import windows as wine
 from bundles import extract
-from conftest import add_role, get, until, waitress_kit
+from conftest import add_role, get, until
 
 from cloudservice import folder, lock
 from emulator.run import Run, Runtime, write
@@ -225,7 +225,6 @@ def emulator(windows, service, tools, tmp_path):
     """The emulator itself on Windows, with a site and a worker that has a child; and how it is asked for more."""
     place = service("pair")
     (place / "roles/jobs/worker.py").write_text(BEATS)
-    kit = waitress_kit(tmp_path / "kit")
     loaded = folder.load(place, "Local")
     python, sources = tools / "python" / "python.exe", loaded.sources
     told = Run(
@@ -234,7 +233,7 @@ def emulator(windows, service, tools, tmp_path):
         roles=("web", "jobs"),
         sources={name: sources[name].folder for name in sources},
         sites={"web": {"Web": sources["web"].folder}, "jobs": {}},
-        runtimes={"web": Runtime(python, kit), "jobs": Runtime(python, None)},
+        runtimes={"web": Runtime(python, None), "jobs": Runtime(python, None)},
         detached=False,
         place=place,
         configuration=folder.configuration_file(place, "Local"),

@@ -312,7 +312,7 @@ class Connection:
             self._is_going = False
 
     def _take_head(self) -> None:
-        while self._input[:2] == b"\r\n":  # RFC 9112, 2.2
+        while self._input.startswith(b"\r\n"):  # RFC 9112, 2.2
             del self._input[:2]
         end = self._input.find(b"\r\n\r\n", 0, http1.MOST_HEAD + 4)
         if end < 0:

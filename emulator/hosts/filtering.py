@@ -21,9 +21,10 @@ def check(filtering: Filtering, request: Request, url: Url) -> None:
         filtering.verbs, request.method.upper(), otherwise=filtering.allows_other_verbs
     ):
         raise Refused(404, "the verb is denied (404.6)")
-    lower = url.query.lower() if filtering.query_sequences else ""
-    if any(sequence in lower for sequence in filtering.query_sequences):
-        raise Refused(404, "a sequence in the query is denied (404.18)")
+    if filtering.query_sequences:
+        lower = url.query.lower()
+        if any(sequence in lower for sequence in filtering.query_sequences):
+            raise Refused(404, "a sequence in the query is denied (404.18)")
     for name, most in filtering.headers:
         if any(len(value) > most for value in request.all(name)):
             raise Refused(431, f"its header {name} is too long (404.10)")

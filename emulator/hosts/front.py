@@ -156,14 +156,17 @@ class Front:
         chosen = site.places.handler(counts, request.method, path)
         if chosen is None:
             raise Refused(404, "no handler is for it (404.4)")
-        self._handle(chosen.handler, counts.config, asked, path)
-
-    def _handle(self, handler: Handler, config: Config, asked: "_Asked", path: str) -> None:
-        exchange, site = asked.exchange, asked.site
-        if handler.kind == "static":
-            static.serve(exchange, config, path, site.places.find(path))
+        if chosen.handler.kind == "static":
+            static.serve(exchange, counts.config, path, site.places.find(path))
             return
-        application = site.application(path)
+        application = counts.application
+        if application is None:
+            application = counts.application = site.application(path)
+        self._handle(chosen.handler, counts.config, asked, application)
+
+    @staticmethod
+    def _handle(handler: Handler, config: Config, asked: "_Asked", application: Application) -> None:
+        exchange = asked.exchange
         if handler.kind == "python":
             exchange.read_body(
                 config.filtering.most_content,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from emulator.hosts import filtering, handlers, static, webconfig
+from emulator.hosts.application import Application
 from emulator.hosts.handlers import Chosen
 from emulator.hosts.http1 import Refused
 from emulator.hosts.webconfig import Config
@@ -29,7 +30,7 @@ class Place(NamedTuple):
 class Counts:
     """What counts for a path: the web.config files, whether it may be asked for, and the handler of each verb."""
 
-    __slots__ = ("chosen", "config", "refused")
+    __slots__ = ("application", "chosen", "config", "refused")
 
     def __init__(self, config: Config, path: str) -> None:
         self.config = config
@@ -39,6 +40,8 @@ class Counts:
         except Refused as refused:
             self.refused = refused
         self.chosen: dict[str, Chosen | None] = {}
+        self.application: Application | None = None
+        """What the path belongs to, once somebody has asked."""
 
 
 class Places:

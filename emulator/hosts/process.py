@@ -151,6 +151,9 @@ class Process:
             return
         self.active = time.monotonic()
         buffer = self._input
+        if not buffer and len(piece) == 4 + int.from_bytes(piece[:4], "little"):
+            self._take(marshal.loads(memoryview(piece)[4:]))  # noqa: S302 - of our own program
+            return
         buffer += piece
         at, size = 0, len(buffer)
         while size - at >= 4:

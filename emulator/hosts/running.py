@@ -100,11 +100,13 @@ def _load_first(loop: Loop, front: Front, failed: list[str], then: Any) -> None:
 
 def _listen(scheme: str, address: str, port: int, inherited: int | None) -> Listening:
     """A socket that listens for an endpoint."""
-    one = (
-        socket.create_server((address, port), backlog=_BACKLOG)
-        if inherited is None
-        else socket.socket(fileno=inherited)
-    )
+    try:
+        if inherited is not None:
+            one = socket.socket(fileno=inherited)
+        else:
+            one = socket.create_server((address, port), backlog=_BACKLOG)
+    except OSError as error:
+        sys.exit(f"{address}:{port}: nothing can listen there: {error.strerror}. Choose another port.")
     return Listening(Place(scheme, address, port or one.getsockname()[1]), one)
 
 

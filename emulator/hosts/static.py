@@ -153,10 +153,9 @@ def _send_parts(exchange: Exchange, headers: Headers, file: BinaryIO, told: tupl
     kind = dict(headers)["Content-Type"]
     boundary = "<rolepack-part>"
     with file:
+        begin = f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes "
         body = b"".join(
-            f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes {start}-{end - 1}/{size}\r\n\r\n".encode()
-            + _read(file, start, end)
-            for start, end in parts
+            f"{begin}{start}-{end - 1}/{size}\r\n\r\n".encode() + _read(file, start, end) for start, end in parts
         )
     rest = [one for one in headers if one[0] != "Content-Type"]
     headers = [("Content-Type", f"multipart/byteranges; boundary={boundary}"), *rest]
