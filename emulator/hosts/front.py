@@ -157,7 +157,8 @@ class Front:
         if chosen is None:
             raise Refused(404, "no handler is for it (404.4)")
         if chosen.handler.kind == "static":
-            static.serve(exchange, counts.config, path, site.places.find(path))
+            if counts.kept is None or not counts.kept.answers(exchange):
+                counts.kept = static.serve(exchange, counts.config, path, site.places.find(path))
             return
         application = counts.application
         if application is None:

@@ -195,7 +195,7 @@ def reason_of(status: int) -> str:
     return _REASONS.get(status, "")
 
 
-@lru_cache(1)
+@lru_cache(256)
 def _date(second: int) -> str:
     return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second))
 

@@ -10,6 +10,7 @@ from emulator.hosts import filtering, handlers, static, webconfig
 from emulator.hosts.application import Application
 from emulator.hosts.handlers import Chosen
 from emulator.hosts.http1 import Refused
+from emulator.hosts.static import Kept
 from emulator.hosts.webconfig import Config
 
 _KEPT = 2048
@@ -30,7 +31,7 @@ class Place(NamedTuple):
 class Counts:
     """What counts for a path: the web.config files, whether it may be asked for, and the handler of each verb."""
 
-    __slots__ = ("application", "chosen", "config", "refused")
+    __slots__ = ("application", "chosen", "config", "kept", "refused")
 
     def __init__(self, config: Config, path: str) -> None:
         self.config = config
@@ -42,6 +43,7 @@ class Counts:
         self.chosen: dict[str, Chosen | None] = {}
         self.application: Application | None = None
         """What the path belongs to, once somebody has asked."""
+        self.kept: Kept | None = None
 
 
 class Places:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +13,11 @@ from emulator.hosts.webconfig import Config
 
 _SMALL = 128 * 1024
 """Bytes up to which a file is read at once, and sent with the head of the answer."""
+_KEPT = 16 * 1024
+"""Bytes up to which a file is kept in memory after it was asked for."""
+_CONDITIONS = frozenset(f"HTTP_{one}" for one in ("RANGE", "IF_MATCH", "IF_NONE_MATCH"))
+_CONDITIONS |= {"HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE"}
+_PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
 _RANGES = re.compile(r"bytes=\s*([0-9\-, \t]+)")
 _RANGE = re.compile(r"(\d{0,18})-(\d{0,18})")
 _MOST_RANGES = 16
@@ -61,8 +65,37 @@ def _spelled(folder: str, name: str) -> str | None:
     return None if found is None else os.path.join(folder, found)  # noqa: PTH118
 
 
-def serve(exchange: Exchange, config: Config, path: str, found: Path | None) -> None:
-    """Answer with the file that a path leads to, or with a default document of its folder."""
+class Kept:
+    """A small file as it was answered last, for as long as it stays what it is."""
+
+    __slots__ = ("_body", "_headers", "_name", "_seen")
+
+    def __init__(self, name: str, told: os.stat_result, headers: Headers, body: bytes) -> None:
+        self._name = name
+        self._seen = _identity(told)
+        self._headers = headers
+        self._body = body
+
+    def answers(self, exchange: Exchange) -> bool:
+        """Answer a request that asks for nothing but the file; False if that is not for this to do."""
+        request = exchange.request
+        if request.method != "GET" or not _CONDITIONS.isdisjoint(request.variables):
+            return False
+        try:
+            is_same = _identity(os.stat(self._name)) == self._seen  # noqa: PTH116 - on the way of every request
+        except OSError:
+            return False
+        if is_same:
+            exchange.answer(200, self._headers, self._body)
+        return is_same
+
+
+def _identity(told: os.stat_result) -> tuple[int, int, int, int]:
+    return told.st_mtime_ns, told.st_size, told.st_ino, told.st_dev
+
+
+def serve(exchange: Exchange, config: Config, path: str, found: Path | None) -> Kept | None:
+    """Answer with the file that a path leads to, or with a default document of its folder; what may be kept of it."""
     request = exchange.request
     if found is None:
         raise Refused(404, "there is no such file")
@@ -73,27 +106,26 @@ def serve(exchange: Exchange, config: Config, path: str, found: Path | None) -> 
             exchange.answer(
                 301, [("Location", location), ("Content-Type", "text/html; charset=UTF-8")], b"Object Moved"
             )
-            return
+            return None
         found = _document(found, config)
     elif path.endswith("/"):
         raise Refused(404, "there is no such folder")
     if request.method == "OPTIONS":
         exchange.answer(200, [("Allow", "OPTIONS, GET, HEAD")])
-        return
+        return None
     if request.method not in _READS:
-        exchange.answer(405, [("Allow", "GET, HEAD, OPTIONS"), *_plain], b"405 Method Not Allowed\n")
-        return
+        exchange.answer(405, [("Allow", "GET, HEAD, OPTIONS"), *_PLAIN], b"405 Method Not Allowed\n")
+        return None
     kind = dict(config.types).get(found.suffix.lower())
     if kind is None:
         raise Refused(404, "files of that extension are not served: no mimeMap has it (404.3)")
+    if not found.is_file():
+        raise Refused(404, "it is no file")
     try:
         file = found.open("rb", buffering=0)
     except OSError:
         raise Refused(403, "the file cannot be read") from None
-    _send(exchange, config, kind, file)
-
-
-_plain = [("Content-Type", "text/plain; charset=utf-8")]
+    return _send(exchange, config, kind, file)
 
 
 def _document(folder: Path, config: Config) -> Path:
@@ -104,11 +136,8 @@ def _document(folder: Path, config: Config) -> Path:
     raise Refused(403, "the folder has no default document, and is not listed (403.14)")
 
 
-def _send(exchange: Exchange, config: Config, kind: str, file: BinaryIO) -> None:
+def _send(exchange: Exchange, config: Config, kind: str, file: BinaryIO) -> Kept | None:
     told = os.fstat(file.fileno())
-    if not stat.S_ISREG(told.st_mode):
-        file.close()
-        raise Refused(404, "it is no file")
     tag = f'"{told.st_mtime_ns // 100 + _EPOCH:x}:0"'
     headers = [("Content-Type", kind), ("Last-Modified", http1.date(told.st_mtime)), ("ETag", tag)]
     headers += [("Accept-Ranges", "bytes"), *config.headers]
@@ -118,8 +147,13 @@ def _send(exchange: Exchange, config: Config, kind: str, file: BinaryIO) -> None
     if status:
         file.close()
         exchange.answer(status, headers, b"" if status == 304 else b"412 Precondition Failed\n")
-        return
+        return None
     parts = _parts(exchange.request, told.st_size, tag, told.st_mtime)
+    if parts is None and told.st_size <= _KEPT and exchange.request.method == "GET":
+        with file:
+            body = _read(file, 0, told.st_size)
+        exchange.answer(200, headers, body)
+        return Kept(str(file.name), told, headers, body)
     if parts is None:
         _send_part(exchange, 200, headers, file, (0, told.st_size))
     elif not parts:
@@ -131,6 +165,7 @@ def _send(exchange: Exchange, config: Config, kind: str, file: BinaryIO) -> None
         _send_part(exchange, 206, headers, file, (start, end))
     else:
         _send_parts(exchange, headers, file, (parts, told.st_size))
+    return None
 
 
 def _send_part(exchange: Exchange, status: int, headers: Headers, file: BinaryIO, part: tuple[int, int]) -> None:
