@@ -59,6 +59,7 @@ class Application:
         self._settings: dict[str, str] = {}
         self._limits = Limits()
         self._environ: dict[str, str] = {}
+        self._is_read = False
         self._watched: Watched | None = None
         self._pool: Pool | None = None
         self._asgi: Program | None = None
@@ -72,7 +73,7 @@ class Application:
             self._asgi.serve(exchange)
             return
         if self._pool is None:
-            self._pool = Pool(self, self._work())
+            self._pool = Pool(self)
         self._pool.serve(Job(exchange, environ, limit))
 
     def serve_by(self, platform: Platform, exchange: Exchange) -> None:
@@ -88,7 +89,7 @@ class Application:
     def warm(self, then: Callable[[str], None]) -> None:
         """Load the application before anybody asks; why that failed is told, or an empty text."""
         self._renew()
-        self._pool = Pool(self, self._work())
+        self._pool = Pool(self)
         self._pool.warm(then)
 
     def is_asynchronous(self, waiting: list[Exchange]) -> None:
@@ -123,16 +124,13 @@ class Application:
 
     def _renew(self) -> None:
         """Read the web.config the first time, and again with new processes when files have changed."""
-        if self._watched is not None and not self._watched.has_changed():
+        if self._is_read and (self._watched is None or not self._watched.has_changed()):
             return
-        if self._watched is None and self._environ:
-            return  # nothing is watched
-        is_first = not self._environ
+        self._is_read = False
         self._read()
-        if is_first:
-            return
+        self._is_read = True
         if self._pool is not None:
-            self._pool.retire(self._work())
+            self._pool.retire()
         if self._asgi is not None:
             self._asgi.close()
             self._asgi = None
@@ -155,7 +153,7 @@ class Application:
             return
         try:
             pattern = re.compile(written)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             wrong = f"WSGI_RESTART_FILE_REGEX '{written}' is not well-formed: {error}"
             raise elements.MalformedError(f"{path.name if path else 'web.config'}: {wrong}") from None
         self._watched = Watched(self.folder, pattern)
@@ -188,7 +186,10 @@ class Application:
         port = self._settings.get("WSGI_PTVSD_ADDRESS", "").rpartition(":")[2]
         return self._told.debug_kit, int(port) if port.isdecimal() else _DEBUG_PORT, False
 
-    def _work(self) -> Work:
+    def work(self) -> Work:
+        """What a process is to run; where nothing is watched, each reads the web.config anew."""
+        if self._watched is None:
+            self._read()
         options = ["-u"]
         debugger = self._debugger
         if debugger is not None:
@@ -202,6 +203,7 @@ class Application:
         return {
             "site": str(self.folder),
             "settings": self._settings,
+            "watched": self._settings.get("WSGI_RESTART_FILE_REGEX", watched.USUAL) if self._watched else "",
             "path": [str(_PROXIES), *([debugger[0]] if debugger and debugger[0] else [])],
             "always": {
                 "APPL_PHYSICAL_PATH": f"{self.folder}{os.sep}",

@@ -203,6 +203,8 @@ class Connection:
         self._most = 0
         self._left: int | http1.Chunks = 0
         self._chunked = False
+        self._promised: int | None = None
+        """Bytes of the answer's body that are still to come, if its length was told."""
         self._finished = False
         self._is_going = False
         self._is_secure = place.scheme == "https"
@@ -399,9 +401,11 @@ class Connection:
         """Send the head of an answer."""
         exchange.status = status
         framing = ""
+        self._promised = None
         if status not in {204, 304} and status >= 200:
             if length is not None:
                 framing = f"Content-Length: {length}\r\n"
+                self._promised = length
             elif exchange.request.minor:
                 self._chunked = exchange.request.method != "HEAD"
                 framing = "Transfer-Encoding: chunked\r\n"
@@ -413,6 +417,9 @@ class Connection:
         """Send a piece of a body."""
         if exchange.request.method == "HEAD" or not piece or exchange.status in {204, 304}:
             return True
+        if self._promised is not None:
+            piece = piece[: self._promised]
+            self._promised -= len(piece)
         exchange.sent += len(piece)
         self._send(memoryview(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece))
         return self._waiting < _MOST_WAITING
@@ -425,7 +432,10 @@ class Connection:
         self._flush()
 
     def finish(self, exchange: Exchange) -> None:
-        """Send what ends a body."""
+        """Send what ends a body; one that has become shorter than promised ends with its connection."""
+        if self._promised and exchange.request.method != "HEAD":
+            self.close()
+            return
         if self._chunked and exchange.request.method != "HEAD":
             self._send(memoryview(b"0\r\n\r\n"))
         self._end()
@@ -433,10 +443,9 @@ class Connection:
     def _framing(self) -> str:
         is_last = self._is_last or self._server.is_leaving or self._left != 0
         self._is_last = is_last
-        ours = f"Server: rolepack\r\nDate: {http1.date()}\r\n"
         if is_last:
-            return f"{ours}Connection: close\r\n"
-        return ours if self._current.request.minor else f"{ours}Connection: keep-alive\r\n"
+            return "Connection: close\r\n"
+        return "" if self._current.request.minor else "Connection: keep-alive\r\n"
 
     def _end(self) -> None:
         self._finished = True

@@ -10,7 +10,7 @@ from emulator.hosts import filtering, rewrite, static, urls
 from emulator.hosts.application import Application, Told
 from emulator.hosts.connection import Connection, Exchange, Place
 from emulator.hosts.elements import MalformedError
-from emulator.hosts.http1 import Refused, reason_of
+from emulator.hosts.http1 import Refused, host_of, reason_of
 from emulator.hosts.loop import READ, Loop
 from emulator.hosts.places import Places
 from emulator.hosts.requestlog import RequestLog
@@ -206,7 +206,7 @@ class Front:
         return known
 
     def _find_site(self, port: int, written: str) -> Site:
-        host = written.rpartition("@")[2].partition(":")[0].lower()
+        host = host_of(written)
         there = [(site, binding) for site in self.sites for binding in site.bindings if binding.port == port]
         for wanted in (host, ""):
             for site, binding in there:
@@ -326,7 +326,7 @@ class _Asked:
             "SERVER_PROTOCOL": f"HTTP/1.{request.minor}",
         }
         environ.pop("HTTP_X_ORIGINAL_URL", None)  # which the rewrite module alone may set
-        environ["SERVER_NAME"] = environ.get("HTTP_HOST", "").partition(":")[0] or connection.place.address
+        environ["SERVER_NAME"] = host_of(environ.get("HTTP_HOST", "")) or connection.place.address
         if request.length is None:
             environ["CONTENT_LENGTH"] = str(exchange.body.size)
         if outcome is not None:

@@ -98,20 +98,23 @@ def _framed(method: str, target: str, minor: int, headers: Headers) -> Request:
             raise Refused(400, "its length is told in two ways")
         if codings != ["chunked"]:
             raise Refused(501, "its transfer coding is not known")
-        return Request(method, target, minor, headers, None, keeps, variables(headers))
+        return Request(method, target, minor, headers, None, keeps, variables(headers, None))
     if len(lengths) > 1 or any(not (one.isascii() and one.isdigit() and len(one) < 16) for one in lengths):
         raise Refused(400, "its Content-Length is no number")
     length = int(lengths.pop()) if lengths else 0
-    return Request(method, target, minor, headers, length, keeps, variables(headers))
+    return Request(method, target, minor, headers, length, keeps, variables(headers, length))
 
 
-def variables(headers: Headers) -> dict[str, str]:
-    """Headers as variables of CGI (RFC 3875, 4.1.18); what comes more than once is one list."""
+def variables(headers: Headers, length: int | None) -> dict[str, str]:
+    """Headers as variables of CGI (RFC 3875, 4.1); what comes more than once is one list, but for the length."""
     found: dict[str, str] = {}
     for name, value in headers:
-        key = name.upper().replace("-", "_")
-        if key not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
-            key = f"HTTP_{key}"
+        key = f"HTTP_{name.upper().replace('-', '_')}"
+        if name.lower() == "content-length":
+            found["CONTENT_LENGTH"] = str(length)
+            continue
+        if name.lower() == "content-type":
+            key = "CONTENT_TYPE"
         found[key] = f"{found[key]}{'; ' if key == 'HTTP_COOKIE' else ', '}{value}" if key in found else value
     return found
 
@@ -179,15 +182,26 @@ class Chunks:
 
 
 def render(status: int, reason: str, headers: Iterable[tuple[str, str]], framing: str) -> bytes:
-    """The head of an answer; `framing` are the lines of the server's own headers, each with its end."""
-    return (_rendered(status, reason, tuple(headers)) + framing + "\r\n").encode("latin-1", "replace")
+    """The head of an answer; `framing` are the lines that say how it ends. It has a date, and names a server."""
+    head, has_date = _rendered(status, reason, tuple(headers))
+    dated = "" if has_date else f"Date: {date()}\r\n"
+    return f"{head}{dated}{framing}\r\n".encode("latin-1", "replace")
 
 
 @lru_cache(512)
-def _rendered(status: int, reason: str, headers: tuple[tuple[str, str], ...]) -> str:
+def _rendered(status: int, reason: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, bool]:
+    names = {name.lower() for name, _ in headers}
     lines = [f"HTTP/1.1 {status} {reason or _REASONS.get(status, '')}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OF_THE_CONNECTION]
-    return "".join(lines)
+    if "server" not in names:
+        lines.append("Server: rolepack\r\n")
+    return "".join(lines), "date" in names
+
+
+def host_of(written: str) -> str:
+    """The name in a Host header, without a port and in lower case."""
+    host = written.rpartition("@")[2].lower()
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
 def reason_of(status: int) -> str:

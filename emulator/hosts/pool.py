@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from emulator.hosts.connection import Exchange
+from emulator.hosts.elements import MalformedError
 from emulator.hosts.job import Job
 from emulator.hosts.loop import Loop, Timer
-from emulator.hosts.process import Process, Work, how
+from emulator.hosts.process import Limits, Process, Work, how
 
 _LOOK = 0.25
 """Seconds between two looks at requests that take too long."""
@@ -22,6 +23,9 @@ class Owner(Protocol):
 
     loop: Loop
 
+    def work(self) -> Work:
+        """What a new process is to run; MalformedError if nobody can tell."""
+
     def is_asynchronous(self, waiting: list[Exchange]) -> None:
         """Take over: the application is none of WSGI, and these requests wait for it."""
 
@@ -29,10 +33,10 @@ class Owner(Protocol):
 class Pool:
     """The processes of an application, and the requests that wait for one of them."""
 
-    def __init__(self, owner: Owner, work: Work) -> None:
+    def __init__(self, owner: Owner) -> None:
         self.loop = owner.loop
         self._owner = owner
-        self._work = work
+        self._limits = Limits()
         self._processes: list[Process] = []
         self._free: list[Process] = []
         self._going: list[Process] = []
@@ -48,7 +52,7 @@ class Pool:
         """Have a request answered by the next process that is free."""
         if self._free:
             self._free.pop().give(job)
-        elif len(self._waiting) >= self._work.limits.queue_length > 0:
+        elif len(self._waiting) >= self._limits.queue_length > 0:
             job.fail("The queue of the application is full (queueLength).\n", 503)
         else:
             self._waiting.append(job)
@@ -59,12 +63,12 @@ class Pool:
     def warm(self, then: Callable[[str], None]) -> None:
         """Start all processes before anybody asks; tell why the first could not load the application, or nothing."""
         self._on_first = then
-        for _ in range(self._work.limits.max_instances):
+        self._start()
+        for _ in range(1, self._limits.max_instances):
             self._start()
 
-    def retire(self, work: Work) -> None:
+    def retire(self) -> None:
         """Go on with new processes; those there are end when they have answered what they are answering."""
-        self._work = work
         there, self._processes, self._free = self._processes, [], []
         for process in there:
             if process.job is None:
@@ -130,7 +134,7 @@ class Pool:
 
     def free(self, process: Process) -> None:
         """A process has nothing to do."""
-        limits = self._work.limits
+        limits = self._limits
         if process.served >= limits.instance_max_requests > 0 or process in self._going:
             self._remove(process)
             self._let_go(process)
@@ -147,16 +151,20 @@ class Pool:
 
     def _start_more(self) -> None:
         """Start a process if there may be another, and no one is about to be there for who waits."""
-        if len(self._processes) < self._work.limits.max_instances:
+        if len(self._processes) < self._limits.max_instances:
             starting = sum(not process.is_loaded for process in self._processes)
             if starting < len(self._waiting):
                 self._start()
 
     def _start(self) -> None:
         try:
-            self._processes.append(Process(self, self._work))
+            work = self._owner.work()
+            self._limits = work.limits
+            self._processes.append(Process(self, work))
+        except MalformedError as error:
+            self._fail_waiting(f"{error}\n")
         except OSError as error:
-            self._fail_silently(f"{self._work.argv[0]}: {error.strerror}")
+            self._fail_silently(f"{work.argv[0]}: {error.strerror}")
 
     def _remove(self, process: Process) -> None:
         for there in (self._processes, self._free, self._going):
@@ -178,7 +186,7 @@ class Pool:
         """End what takes too long."""
         now = time.monotonic()
         for process in (*self._processes, *self._going):
-            why = process.late(now, self._work.limits)
+            why = process.late(now, self._limits)
             if not why:
                 continue
             process.kill()
@@ -194,7 +202,7 @@ class Pool:
 
     def _end_idle(self) -> None:
         self._idle = None
-        now, timeout = time.monotonic(), self._work.limits.idle_timeout
+        now, timeout = time.monotonic(), self._limits.idle_timeout
         for process in list(self._free):
             if now - process.active >= timeout:
                 self._remove(process)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import functools
 import io
 import marshal
 import os
@@ -164,6 +165,7 @@ def resolve(handler: str | None) -> Any:
     while module:
         try:
             found = __import__(module, fromlist=[_bare(names[0])])
+            why = ""
             for name in names:
                 found = getattr(found, _bare(name))
                 if name.endswith("()"):
@@ -185,11 +187,11 @@ def _bare(name: str) -> str:
 
 def is_asynchronous(application: Any) -> bool:
     """Whether it is called as ASGI has it: a coroutine function, or an object whose call is one."""
-    while hasattr(application, "func") and hasattr(application, "keywords"):  # functools.partial
+    while isinstance(application, functools.partial):
         application = application.func
     for one in (application, getattr(type(application), "__call__", None)):  # noqa: B004 - the function is wanted
         code = getattr(getattr(one, "__func__", one), "__code__", None)
-        if code is not None and code.co_flags & _IS_COROUTINE:
+        if type(code) is type(is_asynchronous.__code__) and code.co_flags & _IS_COROUTINE:
             return True
     return False
 
@@ -223,7 +225,7 @@ class Response:
         exc_info: tuple[type[BaseException], BaseException, TracebackType] | None = None,
     ) -> Callable[[bytes], None]:
         """Say how the answer begins."""
-        if exc_info is not None:
+        if exc_info:
             if self.is_sent:
                 raise exc_info[1].with_traceback(exc_info[2])
         elif self.head is not None and not self.is_sent:
@@ -265,7 +267,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         if not value.isascii():
             value.encode("latin-1")
-        return value
+        return str.__str__(value)  # of a subclass too
     return str(value.decode("latin-1"))
 
 
@@ -320,10 +322,15 @@ class Server:
         self._settings: dict[str, str] = told["settings"]
         self._always: dict[str, str] = told["always"]
         self._out, self._errors = Copied(sys.stdout), Copied(sys.stderr)
+        self._copy_output()
+        self.kind = ""
+        """Of the application: `wsgi` or `asgi`."""
+        self.application = self._load(told)
+
+    def _copy_output(self) -> None:
+        """Have the output copied, whatever an application has put in its place."""
         sys.stdout = sys.__stdout__ = self._out  # type: ignore[assignment, misc]
         sys.stderr = sys.__stderr__ = self._errors  # type: ignore[assignment, misc]
-        self.application = self._load(told)
-        self.kind = "asgi" if is_asynchronous(self.application) else "wsgi"
 
     def _load(self, told: dict[str, Any]) -> Any:
         what = "Error occurred"
@@ -334,12 +341,16 @@ class Server:
             sys.path += told["path"]
             self._log("wfastcgi.py (rolepack) started")
             self._log(f"Python version: {sys.version}")
+            self._log("wfastcgi.py (rolepack) initializing")
+            if told["watched"]:
+                self._log(f"wfastcgi.py will restart when files in {told['site']} are changed: {told['watched']}")
             if told["debugger"]:
                 said = debugged(*told["debugger"])
                 print(said, file=sys.stderr)
                 self._log(said)
             what = _READING
             found = resolve(os.environ.get("WSGI_HANDLER"))
+            self.kind = "asgi" if is_asynchronous(found) else "wsgi"
             self._log("wfastcgi.py (rolepack) initialized")
         except BaseException as error:
             self._end(what, error)
@@ -360,6 +371,7 @@ class Server:
         while True:
             told, body = self._channel.receive()
             os.environ.update(self._settings)
+            self._copy_output()
             stream: Any = open(body, "rb") if isinstance(body, str) else io.BytesIO(body)  # noqa: SIM115, PTH123
             try:
                 self._answer(environ_of({**self._always, **told}, stream, self._errors))
@@ -367,6 +379,11 @@ class Server:
                 stream.close()
                 self._out.end()
                 self._errors.end()
+
+    def close(self) -> None:
+        """Tell the log that this is the end."""
+        with contextlib.suppress(OSError):
+            self._log("wfastcgi.py (rolepack) closed")
 
     def _answer(self, environ: dict[str, Any]) -> None:
         response = Response(self._channel)
@@ -380,11 +397,12 @@ class Server:
     def _run(self, environ: dict[str, Any], response: Response) -> None:
         answer = self.application(environ, response)
         try:
-            if type(answer) is list and len(answer) == 1 and not response.written and not hasattr(answer, "close"):
-                response.send(answer[0], is_last=True)
+            if type(answer) is list and len(answer) == 1 and not response.written:
+                response.send(answer[0] or b"", is_last=True)
                 return
             for piece in answer:
-                response.send(piece, is_last=False)
+                if piece:
+                    response.send(piece, is_last=False)
         finally:
             if hasattr(answer, "close"):
                 answer.close()
@@ -397,9 +415,10 @@ class Server:
         """What is to be said of an error: in the output, in the log that the application has, and to the client."""
         out, errors = self._out.kept, self._errors.kept
         text = f"{what}:\n\n{told_of(error)}\nStdOut: {out}\n\nStdErr: {errors}"
-        self._log(text)
-        print(f"{what}:\n\n{told_of(error)}", file=sys.stderr, flush=True)
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+        with contextlib.suppress(OSError):
+            self._log(text)
+        print(f"{what}:\n\n{told_of(error)}", file=self._errors)
+        return text
 
     def _log(self, text: str) -> None:
         """Write to the file that WSGI_LOG names, if it names one."""
@@ -450,7 +469,11 @@ def main() -> None:
         signal.signal(number, lambda *_: None)  # which end the front end: it says when its processes are to go
     channel = Channel(connected())
     with contextlib.suppress(GoneError):
-        Server(channel, channel.receive()).serve()
+        server = Server(channel, channel.receive())
+        try:
+            server.serve()
+        finally:
+            server.close()
 
 
 if __name__ == "__main__":
