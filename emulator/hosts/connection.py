@@ -95,7 +95,7 @@ def _private(path: str, flags: int) -> int:
 class Exchange:
     """A request and its answer, which is told whole by `answer`, or by `begin`, `write` and `finish`."""
 
-    __slots__ = ("began", "body", "connection", "on_drained", "on_gone", "request", "sent", "status")
+    __slots__ = ("added", "began", "body", "connection", "on_drained", "on_gone", "passed", "request", "sent", "status")
 
     def __init__(self, connection: "Connection", request: Request) -> None:
         self.connection = connection
@@ -106,6 +106,10 @@ class Exchange:
         """The status of the answer, once it has begun."""
         self.sent = 0
         """Bytes of the answer's body."""
+        self.added: Headers = ()
+        """Headers that its answer has, whoever makes it."""
+        self.passed: tuple[str, Headers] = (request.target, ())
+        """Where a program is asked for it, and with which headers besides its own."""
         self.on_drained: Callable[[], None] | None = None
         """Called when the client has taken so much that more can be written."""
         self.on_gone: Callable[[], None] | None = None
@@ -214,6 +218,10 @@ class Connection:
     def is_idle(self) -> bool:
         """Whether the client has asked for nothing that was not answered."""
         return self.exchange is None and not self._output and not self._input
+
+    def is_idle_since(self, moment: float) -> bool:
+        """Whether its client has asked for nothing since a moment (time.monotonic)."""
+        return self.is_idle and self.deadline < moment + _NEXT_WITHIN
 
     def sweep(self, now: float) -> None:
         """Look whether the client has used up its time."""
@@ -387,7 +395,10 @@ class Connection:
 
     def answer(self, exchange: Exchange, status: int, headers: Headers, body: bytes, reason: str) -> None:
         """Send an answer whole."""
+        self._then = None  # what is left of the request is of no interest any more
         exchange.status = status
+        if exchange.added:
+            headers = [*headers, *exchange.added]
         bodiless = status in {204, 304} or status < 200
         size = "" if bodiless else f"Content-Length: {len(body)}\r\n"
         if exchange.request.method == "HEAD" or bodiless:
@@ -399,7 +410,10 @@ class Connection:
 
     def begin(self, exchange: Exchange, status: int, headers: Headers, length: int | None, reason: str) -> None:
         """Send the head of an answer."""
+        self._then = None
         exchange.status = status
+        if exchange.added:
+            headers = [*headers, *exchange.added]
         framing = ""
         self._promised = None
         if status not in {204, 304} and status >= 200:

@@ -11,7 +11,7 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 def check(filtering: Filtering, request: Request, url: Url) -> None:
     """Refused, with the status that IIS has for it, if a request is not to be served, whatever its path."""
-    if len(url.raw) - len(url.query) > filtering.most_url + 1:
+    if len(url.raw.partition("?")[0]) > filtering.most_url:
         raise Refused(404, "the address is too long (404.14)")
     if len(url.query) > filtering.most_query:
         raise Refused(404, "the query is too long (404.15)")
@@ -44,7 +44,10 @@ def check_path(filtering: Filtering, path: str) -> None:
     if not filtering.hidden.isdisjoint(segments):
         raise Refused(404, "a segment of the address is hidden (404.8)")
     _, dot, extension = segments[-1].rpartition(".")
-    if dot and not _allowed(filtering.extensions, f".{extension}", otherwise=filtering.allows_other_extensions):
+    named = dot or not filtering.allows_other_extensions  # "." is what has none
+    if named and not _allowed(
+        filtering.extensions, f".{extension}" if dot else ".", otherwise=filtering.allows_other_extensions
+    ):
         raise Refused(404, "the extension is denied (404.7)")
 
 

@@ -1,16 +1,19 @@
 """The front end of an instance, in the place of http.sys and IIS: takes requests and finds who answers them."""
 
+import re
 import socket
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from emulator.hosts import filtering, rewrite, static, urls
 from emulator.hosts.application import Application, Told
 from emulator.hosts.connection import Connection, Exchange, Place
 from emulator.hosts.elements import MalformedError
-from emulator.hosts.http1 import Refused, host_of, reason_of
+from emulator.hosts.http1 import Headers, Refused, host_of, reason_of
 from emulator.hosts.loop import READ, Loop
 from emulator.hosts.places import Places
 from emulator.hosts.requestlog import RequestLog
@@ -23,6 +26,8 @@ _MOST_CONNECTIONS = 4096
 _MOST_NAMES = 1000
 _LEAVING = 0.1
 """Seconds in which answers end their connections, before those that clients keep are closed."""
+_ASKS_AGAIN = 0.3
+"""Seconds within which a client that keeps its connection is waited for, to be told that it ends."""
 _SWEEP = 1.0
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
 
@@ -139,20 +144,23 @@ class Front:
         """Filter, rewrite, and let the handler answer."""
         request = exchange.request
         url = urls.parse(request.target)
-        site = self._site(exchange)
+        site = self._site(exchange, url.host)
         counts = site.places.counts(url.path)
+        exchange.added = counts.config.headers
         if counts.refused is not None:
             raise counts.refused
         filtering.check(counts.config.filtering, request, url)
         asked, path = _Asked(site, exchange, url), url.path
         if counts.config.rules:
-            surroundings = Surroundings(asked.lookup, asked.find, self._is_documented)
+            surroundings = Surroundings(asked.lookup, asked.find, self._is_documented, {})
             asked.outcome = outcome = rewrite.rewrite(counts.config, url, surroundings)
             if outcome.status or outcome.is_aborted:
                 _end_by(outcome, exchange)
                 return
             path = outcome.url.path
             counts = site.places.counts(path)
+            exchange.added = counts.config.headers
+            exchange.passed = asked.passed()
         chosen = site.places.handler(counts, request.method, path)
         if chosen is None:
             raise Refused(404, "no handler is for it (404.4)")
@@ -184,8 +192,6 @@ class Front:
         """Take note of an answer that has ended."""
         if self._log is not None:
             self._log.add(exchange)
-        if self.is_leaving and not self._listening:
-            self._stop_when_done()
 
     def closed(self, connection: Connection) -> None:
         """Take note of a connection that is gone."""
@@ -195,9 +201,9 @@ class Front:
             for one in self._listening:
                 self._watch(one)
 
-    def _site(self, exchange: Exchange) -> Site:
+    def _site(self, exchange: Exchange, named: str) -> Site:
         """The site that is meant: by its host header, or else the one without, or else the only one."""
-        key = exchange.connection.place.port, exchange.request.variables.get("HTTP_HOST", "")
+        key = exchange.connection.place.port, named or exchange.request.variables.get("HTTP_HOST", "")
         known = self._known.get(key)
         if known is None:
             known = self._find_site(*key)
@@ -245,7 +251,7 @@ class Front:
             try:
                 client, peer = one.socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                break
             except OSError:  # no more files
                 self._pause()
                 self.loop.later(_SWEEP, lambda: self.closed(None))  # type: ignore[arg-type]
@@ -265,8 +271,6 @@ class Front:
             self.loop.watch(each.socket, 0, lambda _events: None)
 
     def _sweep(self) -> None:
-        import time
-
         now = time.monotonic()
         for connection in list(self._connections):
             connection.sweep(now)
@@ -276,16 +280,18 @@ class Front:
 
     def _close_listening(self) -> None:
         for one in self._listening:
+            self._accept(one)
             self.loop.watch(one.socket, 0, lambda _events: None)
             one.socket.close()
         self._listening = []
-        for connection in list(self._connections):
-            if connection.is_idle:
-                connection.close()
         self._stop_when_done()
 
     def _stop_when_done(self) -> None:
-        if any(not connection.is_idle for connection in self._connections):
+        """Stop when every client has its answer; who has asked a moment ago may be about to ask again."""
+        for connection in list(self._connections):
+            if connection.is_idle_since(time.monotonic() - _ASKS_AGAIN):
+                connection.close()
+        if self._connections:
             self.loop.later(0.02, self._stop_when_done)
         else:
             self.loop.stop()
@@ -308,7 +314,7 @@ class _Asked:
 
     def find(self, path: str) -> Path | None:
         """A file, for a rule."""
-        return self.site.places.find(urls.path_of(path))
+        return self.site.places.find(path)
 
     def environ(self) -> dict[str, str]:
         """What IIS tells a FastCGI application of a request; all of it is latin-1 of the bytes."""
@@ -318,8 +324,8 @@ class _Asked:
             **connection.variables,
             **request.variables,
             "REQUEST_METHOD": request.method,
-            "SCRIPT_NAME": url.path,
-            "PATH_INFO": url.path,
+            "SCRIPT_NAME": urls.path_of(url.path),
+            "PATH_INFO": urls.path_of(url.path),
             "QUERY_STRING": url.query,
             "REQUEST_URI": url.raw,
             "UNENCODED_URL": url.raw,
@@ -333,13 +339,29 @@ class _Asked:
             self._add(environ, outcome)
         return environ
 
+    def passed(self) -> tuple[str, Headers]:
+        """What a program is asked for, once rules have had their say, and the headers that they have set."""
+        outcome = self.outcome
+        if outcome is None or not outcome.is_rewritten:
+            target = self.url.raw
+        else:
+            target = quote(urls.path_of(outcome.url.path), safe="/:@!$&'()*+,;=~-._", encoding="latin-1")
+            target += f"?{outcome.url.query}" if outcome.url.query else ""
+        variables = outcome.variables if outcome else ()
+        headers = [
+            (name[5:].replace("_", "-").title(), re.sub(r"[\r\n\0]", " ", urls.path_of(value)))
+            for name, value in variables
+            if name.upper().startswith("HTTP_")
+        ]
+        return target, headers
+
     def _add(self, environ: dict[str, str], outcome: Outcome) -> None:
         """What rules have changed."""
         if outcome.is_rewritten:
             query = f"?{self.url.query}" if self.url.query else ""
-            environ["SCRIPT_NAME"] = outcome.url.path
+            environ["SCRIPT_NAME"] = urls.path_of(outcome.url.path)
             environ["QUERY_STRING"] = outcome.url.query
-            environ["HTTP_X_ORIGINAL_URL"] = self.url.path + query
+            environ["HTTP_X_ORIGINAL_URL"] = urls.path_of(self.url.path) + query
             environ["IIS_WasUrlRewritten"] = "1"
         for name, value in outcome.variables:
             environ[name.upper().replace("-", "_")] = urls.path_of(value)

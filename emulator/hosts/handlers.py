@@ -1,7 +1,7 @@
 """Which handler of a web.config answers an address."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,9 +21,9 @@ def choose(handlers: Iterable[Handler], method: str, path: str, find: Callable[[
     for handler in handlers:
         if "*" not in handler.verbs and method not in handler.verbs:
             continue
-        script = next((script for pattern in handler.paths if (script := _stands_for(pattern, path)) is not None), None)
-        if script is not None and _is_there(handler.resource, script, find):
-            return Chosen(handler, script)
+        for script in (script for pattern in handler.paths for script in _stands_for(pattern, path)):
+            if _is_there(handler.resource, script, find):
+                return Chosen(handler, script)
     return None
 
 
@@ -34,10 +34,11 @@ def _is_there(resource: str, script: str, find: Callable[[str], Path | None]) ->
     return found is not None and (found.is_file() if resource == "file" else found.is_dir())
 
 
-def _stands_for(pattern: str, path: str) -> str | None:
-    """The beginning of a path that a pattern matches: the whole for `*`, or up to a segment; None if it does not."""
+def _stands_for(pattern: str, path: str) -> Iterator[str]:
+    """The beginnings of a path that a pattern matches, up to segments, shortest first; for `*` the whole."""
     if pattern == "*":
-        return path
+        yield path
+        return
     compiled = _compiled(pattern.lstrip("/"))
     at = 0
     while at >= 0:
@@ -45,8 +46,7 @@ def _stands_for(pattern: str, path: str) -> str | None:
         script = path if at < 0 else path[:at]
         name = script[1:] if "/" in pattern.strip("/") else script.rpartition("/")[2]
         if compiled.fullmatch(name):
-            return script
-    return None
+            yield script
 
 
 @lru_cache(256)

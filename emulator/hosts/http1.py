@@ -120,7 +120,7 @@ def variables(headers: Headers, length: int | None) -> dict[str, str]:
 
 
 def _why_not(line: str) -> tuple[int, str]:
-    if re.fullmatch(r"\S+ \S+ HTTP/\d(?:\.\d)?", line):
+    if re.fullmatch(r"\S+ \S+ HTTP/\d(?:\.\d)?", line) and not line.endswith((" HTTP/1.0", " HTTP/1.1")):
         return 505, "its version of HTTP is not served"
     return 400, "its first line is not well-formed"
 

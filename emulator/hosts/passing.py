@@ -60,6 +60,8 @@ class Passing:
 
     def _head(self, headers: Headers) -> bytes:
         request = self._exchange.request
+        target, set_by_rules = self._exchange.passed
+        headers = [*headers, *set_by_rules]
         ours = {name.lower() for name, _ in headers}
         left_out = {
             "connection",
@@ -72,7 +74,7 @@ class Passing:
         }
         if not self._wants_upgrade:
             left_out.add("upgrade")
-        lines = [f"{request.method} {request.target} HTTP/1.1\r\n"]
+        lines = [f"{request.method} {target} HTTP/1.1\r\n"]
         lines += [f"{n}: {v}\r\n" for n, v in request.headers if n.lower() not in left_out | ours]
         lines += [f"{name}: {value}\r\n" for name, value in headers]
         size = self._exchange.body.size
@@ -147,7 +149,7 @@ class Passing:
         length: int | None = None
         if self._exchange.request.method == "HEAD" or status in {204, 304}:
             self._left = 0
-            length = int(lower["content-length"]) if "content-length" in lower else 0
+            length = int(lower["content-length"]) if "content-length" in lower else None
         elif lower.get("transfer-encoding", "").lower() == "chunked":
             self._left = Chunks()
         elif "content-length" in lower:

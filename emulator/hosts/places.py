@@ -96,13 +96,13 @@ class Places:
     def _read(self, path: str) -> Config:
         """Go down from the root to the folder of a path, folder by folder."""
         config = webconfig.USUAL
-        segments = path.split("/")[1:-1]
+        segments = [segment for segment in path.split("/") if segment]
         for depth in range(len(segments) + 1):
             folder = "".join(f"/{segment}" for segment in segments[:depth])
             place = self.place_of(f"{folder}/")
             physical = static.resolve(place.folder, folder[len(place.prefix) :])
             if physical is None or not physical.is_dir():
-                break
+                continue
             self._seen[str(physical)] = _told(str(physical))
             names = self._names if place.is_application and len(folder) == len(place.prefix) else ("web.config",)
             found = webconfig.find(physical, names)
@@ -114,7 +114,8 @@ class Places:
                 if line not in self._said:
                     self._said.add(line)
                     self._say(line)
-            config = webconfig.applied(config, file, path[1:])
+            is_below = self.application_of(path).prefix != self.application_of(f"{folder}/").prefix
+            config = webconfig.applied(config, file, path[1:], is_below=is_below)
         return config
 
 

@@ -12,7 +12,10 @@ from emulator.hosts.http1 import Headers, Refused
 from emulator.hosts.urls import Url
 from emulator.hosts.webconfig import Condition, Config, Rule
 
-_MOST_ROUNDS = 100
+_MARK = "\ue000"
+"""A character of no meaning, in the place of a question mark."""
+_ESCAPED = str.maketrans({character: quote(character) for character in "%?#"})
+_MARKED = str.maketrans({"?": _MARK})
 _MOST_LENGTH = 16 * 1024
 Lookup = Callable[[str], str]
 """The value of a server variable."""
@@ -38,18 +41,22 @@ class FaultError(Exception):
 
 
 class Surroundings(NamedTuple):
-    """What rules ask about a request: server variables, files, and whether the seed's static rules are meant well."""
+    """What rules ask about a request: server variables, files, and whether the seed's static rules are meant well.
+
+    `variables` are those that rules have set by now.
+    """
 
     lookup: Lookup
     find: Find
     is_documented: bool
+    variables: dict[str, str]
 
 
 def rewrite(config: Config, url: Url, around: Surroundings) -> Outcome:
     """Let the rules have their say, one after the other."""
-    path, query, is_rewritten = url.text, url.query, False
-    variables: list[tuple[str, str]] = []
-    for rule in config.rules[:_MOST_ROUNDS]:
+    path, query, is_rewritten = url.path, url.query, False
+    variables = around.variables
+    for rule in config.rules:
         base = f"/{rule.base}"
         if not path.lower().startswith(base.lower()):
             continue
@@ -57,7 +64,9 @@ def rewrite(config: Config, url: Url, around: Surroundings) -> Outcome:
         captured = step.match(path[len(base) :])
         if captured is None:
             continue
-        variables += [(name, step.expand(value, captured)) for name, value, _ in rule.variables]
+        for name, value, replaces in rule.variables:
+            if replaces or not step.lookup(_variable(name)):
+                variables[_variable(name)] = step.expand(value, captured)
         if rule.action in {"redirect", "customresponse", "abortrequest"}:
             return step.end(url, captured)
         if rule.action == "rewrite":
@@ -66,9 +75,12 @@ def rewrite(config: Config, url: Url, around: Surroundings) -> Outcome:
         if rule.stops or (around.is_documented and _is_static(rule)):
             break
     if not is_rewritten:
-        return Outcome(url, variables=tuple(variables))
-    found = urls.canonical(urls.path_of(path))
-    return Outcome(Url(found, query, url.raw), True, variables=tuple(variables))
+        return Outcome(url, variables=tuple(variables.items()))
+    return Outcome(Url(urls.canonical(path), query, url.raw), True, variables=tuple(variables.items()))
+
+
+def _variable(name: str) -> str:
+    return name.upper().replace("-", "_")
 
 
 class _Captured(NamedTuple):
@@ -80,10 +92,16 @@ class _Step:
     """One rule and one request."""
 
     def __init__(self, config: Config, rule: Rule, path: str, query: str, around: Surroundings) -> None:
+        self._captured: dict[int, str] = {}
+        """What becomes of characters that the rule's own pattern has captured."""
         self._maps = dict(config.maps)
         self._rule = rule
         self._path, self._query = path, query
         self._around = around
+
+    def lookup(self, name: str) -> str:
+        """A server variable, as rules have set it by now."""
+        return self._around.variables[name] if name in self._around.variables else self._around.lookup(name)
 
     def match(self, inner: str) -> _Captured | None:
         """What the rule's pattern and the conditions capture; None if the rule does not apply."""
@@ -106,8 +124,9 @@ class _Step:
         for condition in self._rule.conditions:
             groups = self._condition(condition, found)
             results.append(groups is not None)
-            if groups:
-                found = found._replace(condition=groups)
+            if groups and not condition.is_negated:
+                before = found.condition[1:] if self._rule.tracks_all else ()
+                found = found._replace(condition=(groups[0], *before, *groups[1:]))
             if (groups is None) != self._rule.matches_any:
                 break
         if not results:
@@ -143,7 +162,9 @@ class _Step:
             before = (rule.match or "").removeprefix("^").removesuffix(".*").strip("/")
             rest = self._path[len(rule.base) + 1 :][len(before) :].lstrip("/")
             return f"/{rule.base}{url[1:-2].strip('/')}/{rest}", self._query
-        return self._split(self.expand(url, captured))
+        self._captured = _MARKED  # one in the path begins no query
+        path, query = self._split(self.expand(url, captured))
+        return path.replace(_MARK, "?"), query.replace(_MARK, "?")
 
     def _split(self, expanded: str) -> tuple[str, str]:
         path, mark, query = expanded.partition("?")
@@ -168,6 +189,7 @@ class _Step:
             status = rule.status if 200 <= rule.status <= 999 else 500
             reason = re.sub(r"[\r\n\0]", " ", self.expand(rule.reason, captured))
             return Outcome(url, status=status, reason=reason, body=self.expand(rule.description, captured))
+        self._captured = _ESCAPED
         expanded = self.expand(rule.url, captured)
         place, _, query = expanded.partition("?")
         if rule.appends_query and self._query:
@@ -194,7 +216,8 @@ class _Step:
         kind, colon, rest = name.partition(":")
         if kind in {"R", "C"} and rest.isdecimal() and len(rest) < 3:
             groups = captured.rule if kind == "R" else captured.condition
-            return groups[int(rest)] if int(rest) < len(groups) else ""
+            found = groups[int(rest)] if int(rest) < len(groups) else ""
+            return found.translate(self._captured) if kind == "R" else found
         if colon:
             return self._function(kind, rest)
         variable = name.upper()
@@ -202,7 +225,7 @@ class _Step:
             return self._path
         if variable == "QUERY_STRING":
             return self._query
-        return self._around.lookup(variable)
+        return self.lookup(_variable(variable))
 
     def _function(self, kind: str, rest: str) -> str:
         lower = kind.lower()
@@ -244,4 +267,15 @@ def _compiled(pattern: str, syntax: str, ignores_case: bool) -> re.Pattern[str]:
         pattern = f"^{'(.*)'.join(re.escape(part) for part in pattern.split('*'))}$"
     elif syntax == "exactmatch":
         pattern = f"^{re.escape(pattern)}$"
+    else:
+        pattern = _with_digits_of_ascii(pattern)
     return re.compile(pattern, re.IGNORECASE if ignores_case else 0)
+
+
+def _with_digits_of_ascii(pattern: str) -> str:
+    r"""A pattern in which `\d` means what it means in ECMAScript."""
+    found, is_in_class = "", False
+    for word in re.findall(r"\\?.|\\$", pattern, re.DOTALL):
+        is_in_class = word == "[" or (is_in_class and word != "]")
+        found += ("0-9" if is_in_class else "[0-9]") if word == "\\d" else word
+    return found

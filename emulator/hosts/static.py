@@ -102,7 +102,7 @@ def serve(exchange: Exchange, config: Config, path: str, found: Path | None) -> 
     if found.is_dir():
         if not path.endswith("/"):
             _, mark, query = request.target.partition("?")
-            location = request.target.partition("?")[0] + "/" + mark + query
+            location = f"/{request.target.partition('?')[0].lstrip('/')}/{mark}{query}"
             exchange.answer(
                 301, [("Location", location), ("Content-Type", "text/html; charset=UTF-8")], b"Object Moved"
             )
@@ -116,7 +116,8 @@ def serve(exchange: Exchange, config: Config, path: str, found: Path | None) -> 
     if request.method not in _READS:
         exchange.answer(405, [("Allow", "GET, HEAD, OPTIONS"), *_PLAIN], b"405 Method Not Allowed\n")
         return None
-    kind = dict(config.types).get(found.suffix.lower())
+    types = dict(config.types)
+    kind = types.get(found.suffix.lower() or ".") or types.get(".*")
     if kind is None:
         raise Refused(404, "files of that extension are not served: no mimeMap has it (404.3)")
     if not found.is_file():
@@ -130,9 +131,9 @@ def serve(exchange: Exchange, config: Config, path: str, found: Path | None) -> 
 
 def _document(folder: Path, config: Config) -> Path:
     for name in config.documents:
-        place = _spelled(str(folder), name)
-        if place and os.path.isfile(place):  # noqa: PTH113
-            return Path(place)
+        place = resolve(folder, name)
+        if place is not None and place.is_file():
+            return place
     raise Refused(403, "the folder has no default document, and is not listed (403.14)")
 
 
@@ -140,9 +141,11 @@ def _send(exchange: Exchange, config: Config, kind: str, file: BinaryIO) -> Kept
     told = os.fstat(file.fileno())
     tag = f'"{told.st_mtime_ns // 100 + _EPOCH:x}:0"'
     headers = [("Content-Type", kind), ("Last-Modified", http1.date(told.st_mtime)), ("ETag", tag)]
-    headers += [("Accept-Ranges", "bytes"), *config.headers]
+    headers.append(("Accept-Ranges", "bytes"))
     if config.cache:
         headers.append(("Cache-Control", config.cache))
+    if config.expires:
+        headers.append(("Expires", re.sub(r"[^\x20-\x7e]", "", config.expires)))
     status = _unconditional(exchange.request, tag, told.st_mtime)
     if status:
         file.close()
@@ -186,7 +189,7 @@ def _send_parts(exchange: Exchange, headers: Headers, file: BinaryIO, told: tupl
     """Several ranges at once, each with a head of its own (RFC 9110, 15.3.7.2)."""
     parts, size = told
     kind = dict(headers)["Content-Type"]
-    boundary = "<rolepack-part>"
+    boundary = "rolepack-part"
     with file:
         begin = f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes "
         body = b"".join(
@@ -212,7 +215,7 @@ def _unconditional(request: Request, tag: str, modified: float) -> int:
     """304 or 412 if a condition of the request says so (RFC 9110, 13.2.2); else 0."""
     seconds = int(modified)
     if wanted := ",".join(request.all("if-match")):
-        if not _names(wanted, tag):
+        if not _names(wanted.replace("W/", "w/"), tag):  # a weak one is never the same
             return 412
     elif (since := _moment(request.get("if-unmodified-since"))) is not None and seconds > since:
         return 412

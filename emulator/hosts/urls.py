@@ -12,20 +12,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Url(NamedTuple):
-    """An address: `path` is decoded (latin-1 of its bytes) and has no dot segments, `raw` is as it came."""
+    """An address: `path` is decoded text without dot segments; `raw` and `query` are latin-1 of the bytes that came.
+
+    `host` is the one that an absolute address names.
+    """
 
     path: str
     query: str
     raw: str
-
-    @property
-    def text(self) -> str:
-        """The path as text, for what compares characters; bytes that are no UTF-8 stay what they are."""
-        return text_of(self.path)
+    host: str = ""
 
 
 def text_of(path: str) -> str:
-    """Latin-1 of the bytes of UTF-8, as text."""
+    """Latin-1 of the bytes of UTF-8, as text; bytes that are no UTF-8 stay what they are."""
     return path if path.isascii() else path.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
@@ -43,7 +42,8 @@ def parse(target: str) -> Url:
         scheme, _, rest = target.partition("://")
         if scheme.lower() not in {"http", "https"}:
             raise Refused(400, "its address is none of this server")
-        target = f"/{rest.partition('/')[2]}"
+        host, _, path = rest.partition("/")
+        return parse(f"/{path}")._replace(host=host)
     target = target.partition("#")[0]
     raw, _, query = target.partition("?")
     if _BAD_ESCAPE.search(raw):
@@ -51,11 +51,11 @@ def parse(target: str) -> Url:
     path = unquote_to_bytes(raw.encode("latin-1")).decode("latin-1") if "%" in raw else raw
     if _CONTROL.search(path):
         raise Refused(400, "its address has a control character")
-    return Url(canonical(path), query, target)
+    return Url(text_of(canonical(path)), query, target)
 
 
 def canonical(path: str) -> str:
-    """A decoded path without dot segments; Refused if it leads above the root."""
+    """A path without dot segments; Refused if it leads above the root."""
     path = path.replace("\\", "/")
     if "/." not in path:
         return path

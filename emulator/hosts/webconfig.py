@@ -78,6 +78,7 @@ class Rule(NamedTuple):
     syntax: str
     conditions: tuple[Condition, ...]
     matches_any: bool
+    tracks_all: bool
     action: str
     url: str
     appends_query: bool
@@ -128,6 +129,7 @@ class Config(NamedTuple):
     maps: tuple[tuple[str, tuple[str, bool, tuple[tuple[str, str], ...]]], ...] = ()
     types: tuple[tuple[str, str], ...] = TYPES
     cache: str = ""
+    expires: str = ""
     documents: tuple[str, ...] = _DOCUMENTS
     filtering: Filtering = Filtering()
     headers: tuple[tuple[str, str], ...] = ()
@@ -201,9 +203,12 @@ def fast_cgi(file: File) -> FastCgi:
     return found
 
 
-def applied(config: Config, file: File, path: str) -> Config:
-    """What counts for the URL `path` (without a slash at its beginning), once a file has had its say."""
-    return reduce(lambda so_far, section: _apply(so_far, section, file), _sections(file, path), config)
+def applied(config: Config, file: File, path: str, *, is_below: bool) -> Config:
+    """What counts for the URL `path` (without a slash at its beginning), once a file has had its say.
+
+    With `is_below`, the URL belongs to an application below that of the file.
+    """
+    return reduce(lambda so_far, section: _apply(so_far, section, file), _sections(file, path, is_below), config)
 
 
 def unsupported(file: File) -> list[str]:
@@ -223,17 +228,22 @@ def _paths(element: Element, above: str) -> Iterator[tuple[str, Element]]:
         yield from _paths(one, f"{path}/")
 
 
-def _sections(file: File, path: str) -> Iterator[Element]:
-    """The system.webServer elements that concern a URL, those of `location` elements last."""
+def _sections(file: File, path: str, is_below: bool = False) -> Iterator[Element]:
+    """The system.webServer elements that concern a URL, those of `location` elements last, the nearest at the end."""
     if file.root.name != "configuration":
         return
     yield from file.root.all("system.webServer")
     inner = path[len(file.base) :] if path.startswith(file.base) else path
-    for location in file.root.all("location"):
-        place = location.get("path").replace("\\", "/").strip("/").lower()
-        place = "" if place == "." else place
-        if not place or f"{inner.lower()}/".startswith(f"{place}/"):
+    for location in sorted(file.root.all("location"), key=lambda one: _place(one).count("/") + bool(_place(one))):
+        place = _place(location)
+        is_inside = not place or f"{inner.lower()}/".startswith(f"{place}/")
+        if is_inside and (not is_below or location.is_true("inheritInChildApplications", default=True)):
             yield from location.all("system.webServer")
+
+
+def _place(location: Element) -> str:
+    place = location.get("path").replace("\\", "/").strip("/").lower()
+    return "" if place == "." else place
 
 
 def _apply(config: Config, section: Element, file: File) -> Config:
@@ -338,6 +348,7 @@ def _rule(one: Element, file: File) -> Rule:
         syntax=one.get("patternSyntax", "ECMAScript").lower(),
         conditions=tuple(_condition(each) for each in conditions.all("add")),
         matches_any=conditions.get("logicalGrouping").lower() == "matchany",
+        tracks_all=conditions.is_true("trackAllCaptures", default=False),
         action=kind,
         url=action.get("url"),
         appends_query=action.is_true("appendQueryString", default=True),
@@ -365,7 +376,7 @@ def _condition(one: Element) -> Condition:
 
 
 def _static_content(config: Config, part: Element) -> Config:
-    types, cache = dict(config.types), config.cache
+    types, cache, expires = dict(config.types), config.cache, config.expires
     for one in part.children:
         extension = one.get("fileExtension").lower()
         if one.name == "clear":
@@ -376,13 +387,17 @@ def _static_content(config: Config, part: Element) -> Config:
             types[extension] = one.get("mimeType")
         elif one.name == "clientCache":
             cache = _cache(one, cache)
-    return config._replace(types=tuple(types.items()), cache=cache)
+            is_dated = one.get("cacheControlMode").lower() == "useexpires"
+            expires = one.get("httpExpires") if is_dated else ("" if one.get("cacheControlMode") else expires)
+    return config._replace(types=tuple(types.items()), cache=cache, expires=expires)
 
 
 def _cache(one: Element, before: str) -> str:
     mode = one.get("cacheControlMode").lower()
     custom = one.get("cacheControlCustom")
     words = [custom] if custom else []
+    if mode == "nocontrol" and not custom:
+        return ""
     if mode == "disablecache":
         words.append("no-cache")
     elif mode == "usemaxage":

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-_REST = r"((?:[\\/][^\\/;\"'|<>*?:%\s]+)*)[\\/]?"
-_ROOT = re.compile(
-    rf"(?i)(?:[a-z]:|%(?:home|systemdrive)%)?[\\/]home[\\/]site[\\/]wwwroot{_REST}|%home%[\\/]site[\\/]wwwroot{_REST}"
-)
-_LOGS = re.compile(rf"(?i)(?:[a-z]:[\\/]home|%home%)[\\/]LogFiles{_REST}")
+_REST = r"((?:[\\/][^\\/;\"'|<>*?:%\s]+)*(?:[\\/](?=%))?)(?:[\\/](?=[;\"'\s]|$))?(?![^\\/;\"'\s%])"
+_BEFORE = r"(?i)(?<![^;\"'\s=])(?:\\\\\?\\)?(?:(?:[a-z]:|%systemdrive%)?[\\/]home|%home%)"
+_ROOT = re.compile(rf"{_BEFORE}[\\/]site[\\/]wwwroot{_REST}")
+_LOGS = re.compile(rf"{_BEFORE}[\\/]LogFiles{_REST}")
 _SCRIPTS = re.compile(r"(?i)(^|[\\/])env[\\/]Scripts[\\/]([^\\/;\"'\s]+)")
 _PACKAGES = re.compile(r"(?i)(^|[\\/])env[\\/]Lib[\\/]site-packages")
 
@@ -23,7 +22,7 @@ class Places(NamedTuple):
 
     def local(self, text: str) -> str:
         """A text of a web.config with the paths in it as they are here."""
-        text = _ROOT.sub(lambda match: self._joined(self.site, match[1] or match[2] or ""), text)
+        text = _ROOT.sub(lambda match: self._joined(self.site, match[1]), text)
         text = _LOGS.sub(lambda match: self._joined(self.logs, match[1]), text)
         if os.name == "nt":
             return text
@@ -42,4 +41,5 @@ def _slash(text: str) -> str:
 
 def words(command_line: str) -> list[str]:
     """The words of a command line; quotation marks hold blanks together."""
-    return [(quoted or "") + bare for quoted, bare in re.findall(r'"([^"]*)"|([^\s"]+)', command_line)]
+    found = re.findall(r'(?:"[^"]*"?|[^\s"])+', command_line)
+    return [word.replace('"', "") for word in found]
