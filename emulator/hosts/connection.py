@@ -463,7 +463,7 @@ class Connection:
 
     def _end(self) -> None:
         self._finished = True
-        if not self._output:
+        if self.exchange is not None and not self._output:  # else the client has gone while it was answered
             self._finish()
 
     def _finish(self) -> None:

@@ -183,20 +183,15 @@ class Process:
             return
         if isinstance(value, bytes):
             self._take_piece(job, value)
-            return
-        if value is None:
-            job.end()
-        elif value[0] == "error":
-            job.fail(value[1])
+        elif value is not None and value[0] != "error" and not value[4]:
+            job.begin(*value[:3])
+            self._take_piece(job, value[3])
         else:
-            status, reason, headers, piece, is_last = value
-            if not is_last:
-                job.begin(status, reason, headers)
-                self._take_piece(job, piece)
-                return
-            job.answer(status, reason, headers, piece)
-        self.job = None
-        self._pool.free(self)
+            self.job = None
+            try:
+                _end(job, value)
+            finally:
+                self._pool.free(self)
 
     def _take_piece(self, job: Job, piece: bytes) -> None:
         if not job.take(piece):
@@ -207,6 +202,16 @@ class Process:
         self.active = time.monotonic()
         if self._socket.fileno() >= 0:
             self._watch(self._events | READ)
+
+
+def _end(job: Job, value: Any) -> None:
+    """Take the last that is said of an answer: all of it, an error, or that there is no more."""
+    if value is None:
+        job.end()
+    elif value[0] == "error":
+        job.fail(value[1])
+    else:
+        job.answer(*value[:4])
 
 
 def _start(work: Work) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
