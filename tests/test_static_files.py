@@ -460,10 +460,3 @@ def test_a_pipe_is_no_file_and_holds_nobody_up(site):
     os.mkfifo(site.folder / "pipe.txt")
     assert site.ask("/pipe.txt").status == 404
     assert site.get("/a.txt") == "a"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_cannot_be_read_is_forbidden(site):
-    lay(site.folder, {"closed.txt": "a"})
-    (site.folder / "closed.txt").chmod(0)
-    assert site.ask("/closed.txt").status == 403

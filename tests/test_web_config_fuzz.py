@@ -430,9 +430,9 @@ def decide(places: Places, target: str, *, is_documented: bool) -> str:
         variables = {"REQUEST_URI": url.raw, **VARIABLES}
 
         def find(path: str) -> Path | None:
-            return places.find(f"/{urls.path_of(path).lstrip('/')}")
+            return places.find(f"/{path.lstrip('/')}")
 
-        around = Surroundings(lambda name: variables.get(name, ""), find, is_documented)
+        around = Surroundings(lambda name: variables.get(name, ""), find, is_documented, {})
         outcome = rewrite.rewrite(counts.config, url, around)
         for name, value in outcome.variables:
             assert urls.path_of(value).encode("latin-1").decode("utf-8", "surrogateescape") == value, name
