@@ -180,6 +180,12 @@ def read_all(connection: socket.socket) -> bytes:
     return found
 
 
+def reset(connection: socket.socket) -> None:
+    """Vanish without a farewell."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
 def say_and_end(site: Hosted, data: bytes) -> bytes:
     """What comes back for some bytes after which the client says no more."""
     with site.connect() as connection:
@@ -237,6 +243,27 @@ def test_a_request_may_come_byte_by_byte_after_empty_lines(site, line_end):
         for byte in asked:
             connection.sendall(bytes([byte]))
         assert read_answer(connection.makefile("rb")).body == b"/drops 3"
+
+
+@pytest.mark.long
+def test_who_stops_halfway_is_told_so_in_time(site):
+    with site.connect() as head, site.connect() as body:
+        head.sendall(b"GET / HTTP/1.1\r\nHo")
+        body.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + b"a" * 50)
+        assert only(read_all(body)) == 408
+        assert only(read_all(head)) == 408
+
+
+@on_linux
+@pytest.mark.parametrize("framing", [b"Content-Length: 100000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n"])
+def test_who_was_refused_and_does_not_go_is_left(site, framing):
+    before = opened(site)
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            client = stack.enter_context(site.connect())
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing)
+            assert only(read_all(client)) in {400, 413}
+        until(lambda: opened(site) <= before, 20)
 
 
 def test_five_hundred_clients_at_a_time_are_all_answered_again_and_again(site):
@@ -419,11 +446,39 @@ def test_clients_that_vanish_leave_nothing_behind(site, said, files, read, way):
         if read:
             assert client.recv(read).startswith(b"HTTP/1.1 200 ")
         if way == "reset":
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset(client)
         client.close()
     until(lambda: not scratch(site) and opened(site) <= before + len(processes(site) - there))
     assert there <= processes(site)
     assert len(processes(site)) <= 2
+
+
+@on_linux
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET /brief HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /brief HTTP/1.1\r\nHost: x\r\n\r\nGET /static/a.css HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /stream?320 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /static/large.zip HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["waiting", "waiting, and more", "download", "download of a file"],
+)
+def test_clients_that_say_no_more_and_then_vanish_leave_nothing_behind(site, said):
+    with (site.folder / "static/large.zip").open("wb") as file:
+        file.truncate(20 * MB)
+    assert site.get("/") == "/ 0"
+    before, there = opened(site), processes(site)
+    # One that does not read keeps a process busy, and the other is for who asks meanwhile.
+    clients = [site.connect() for _ in range(1 if b"stream" in said else 10)]
+    for client in clients:
+        client.sendall(said)
+        client.shutdown(socket.SHUT_WR)
+    assert site.get("/meanwhile") == "/meanwhile 0"
+    for client in clients:
+        reset(client)
+    until(lambda: opened(site) <= before + len(processes(site) - there))
+    assert there <= processes(site)
 
 
 # Many requests on one connection
@@ -605,6 +660,22 @@ def test_a_body_that_looks_like_a_request_is_a_body(site):
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["body"].encode() == SMUGGLED
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 5\r\nContent-Length: 5\r\n",
+        b"Content-Length: 5\r\nContent_Length: 7\r\n",
+        b"Content_Length: 7\r\nContent-Length: 5\r\n",
+        b"Content-Length: 0005\r\n",
+        b"Content-Length: \t5 \t\r\n",
+    ],
+)
+def test_the_application_is_told_one_length(site, headers):
+    answer = site.say(b"POST /told HTTP/1.1\r\n" + CLOSE + headers + b"\r\nhello")
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (told["CONTENT_LENGTH"], told["body"]) == ("5", "hello")
+
+
 def client_hello() -> bytes:
     """What a client says that takes the port for one of https."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -640,6 +711,7 @@ def client_hello() -> bytes:
         (b"GET / /x HTTP/1.1\r\nHost: x\r\n\r\n", {400}),
         (b"GET / HTTP/1.1\nHost: x\n\n", {0}),
         (b"GET / HTTP/1.1\nHost: x\n\r\n\r\n", {400}),
+        (b"G\xc3\x89T / HTTP/1.1\r\nHost: x\r\n\r\n", {400}),
         (b"CONNECT example.com:443 HTTP/1.1\r\n" + CLOSE + b"\r\n", {400}),
         (b"GET example.com HTTP/1.1\r\n" + CLOSE + b"\r\n", {400}),
         (b"GET ftp://example.com/ HTTP/1.1\r\n" + CLOSE + b"\r\n", {400}),
@@ -700,6 +772,8 @@ def test_files_are_asked_for_by_get_and_head_alone(site, method, status):
         (b"/%C0%AE%C0%AE/app.py", 200),
         (b"/%00", 400),
         (b"/a%00b", 400),
+        (b"/a\0b", 400),
+        (b"/a\x7fb", 400),
         (b"/a%0Ab", 400),
         (b"/a%7Fb", 400),
         (b"/%", 400),
@@ -737,6 +811,13 @@ def test_paths_of_odd_bytes_lead_nowhere_else(site, path, status):
     assert only(answer) == status
     assert b"def app" not in answer
     assert b"root:" not in answer
+
+
+@pytest.mark.parametrize("path", ["/" * 4000 + "x", "/static" + "/" * 3000 + "a.css", "/x/.." * 800, "/." * 2000])
+def test_an_address_of_many_segments_is_soon_found(site, path):
+    began = time.monotonic()
+    assert site.ask(path).status == 200
+    assert time.monotonic() - began < PATIENCE / 5
 
 
 # Expectations

@@ -29,7 +29,7 @@ from emulator.hosts.rewrite import FaultError, Surroundings
 SEED = os.environ.get("ROLEPACK_FUZZ_SEED", "1")
 SHARE, WHOLE, CHUNK = 500, 10_000, 1_000
 SERVED = 60
-SECONDS = 4.0
+SECONDS = 5.0
 """What one mutation may take of the processor's time."""
 PATIENCE = 20.0
 WITH_FILES = '<handlers><remove name="Python_via_FastCGI" /></handlers>'

@@ -98,24 +98,23 @@ class Application:
         for exchange in waiting:
             self._asgi.serve(exchange)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether it has requests to answer."""
-        programs = [*self._platforms, *([self._asgi] if self._asgi else [])]
-        return (self._pool is not None and self._pool.is_busy) or any(program.load for program in programs)
-
     def close(self) -> None:
         """End all that runs."""
         if self._pool is not None:
             self._pool.close()
-        if self._asgi is not None:
-            self._asgi.close()
-        self._close_platforms()
+        for program in self._programs:
+            program.close()
 
     def wait(self, seconds: float) -> None:
         """Wait for what was ended, then end it by force."""
         if self._pool is not None:
             self._pool.wait(seconds)
+        for program in self._programs:
+            program.wait(seconds)
+
+    @property
+    def _programs(self) -> list[Program]:
+        return [*self._platforms, *([self._asgi] if self._asgi else [])]
 
     def _close_platforms(self) -> None:
         for program in self._platforms:

@@ -51,6 +51,7 @@ class Program:
         self._try: Timer | None = None
         self._failures: deque[float] = deque()
         self._passing: set[Passing] = set()
+        self._ending: list[subprocess.Popen[bytes]] = []
 
     @property
     def load(self) -> int:
@@ -83,6 +84,16 @@ class Program:
             exchange.answer(503, _PLAIN, b"503 Service Unavailable: the site is stopping.\n")
         self._waiting.clear()
         self.retire()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until what was told to end has ended, then end it by force."""
+        end = time.monotonic() + seconds
+        for process in self._ending:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def _start(self) -> bool:
         now = time.monotonic()
@@ -144,6 +155,7 @@ class Program:
 
     def _terminate(self, process: "subprocess.Popen[bytes]") -> None:
         process.terminate()
+        self._ending = [*(one for one in self._ending if one.poll() is None), process]
         end = time.monotonic() + _ENDS_WITHIN
 
         def look() -> None:
