@@ -649,7 +649,7 @@ def test_a_command_line_is_words(text, expected):
         ("*", "/", ""),
         ("http://host:1/a?b", "/a", "b"),
         ("HTTPS://host", "/", ""),
-        ("http://host?/a", "/a", ""),
+        ("http://host?/a", "/", "/a"),
         ("/%2525", "/%25", ""),
         ("/a+b", "/a+b", ""),
     ],

@@ -81,8 +81,9 @@ class Application:
         self._renew()
         if platform != self._platform:
             self._close_platforms()
-            self._platform = platform
+            self._platform = None
             started = self._platform_program(platform)
+            self._platform = platform
             self._platforms = [Program(self.loop, started, _forwarded) for _ in range(platform.processes)]
         min(self._platforms, key=lambda program: program.load).serve(exchange)
 
@@ -152,7 +153,7 @@ class Application:
             return
         try:
             pattern = re.compile(written)
-        except (re.error, OverflowError, RecursionError) as error:
+        except (re.error, OverflowError, RecursionError, ValueError) as error:
             wrong = f"WSGI_RESTART_FILE_REGEX '{written}' is not well-formed: {error}"
             raise elements.MalformedError(f"{path.name if path else 'web.config'}: {wrong}") from None
         self._watched = Watched(self.folder, pattern)
@@ -240,8 +241,11 @@ class Application:
         log = None
         if platform.log is not None:
             place = self.folder / self._expanded(platform.log, environ).replace("\\", "/")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            log = place.with_name(f"{place.name}_{os.getpid()}.log")
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                log = place.with_name(f"{place.name}_{os.getpid()}.log")
+            except (OSError, ValueError) as error:
+                raise elements.MalformedError(f"web.config: stdoutLogFile '{platform.log}': {error}") from None
         within = (platform.starts_within, platform.answers_within, platform.fails_a_minute)
         return Started((program, *arguments), self.folder, environ, log, *within)
 
@@ -253,7 +257,7 @@ class Application:
     def _argument(self, word: str) -> str:
         """A word of the arguments; what names a file of the site by backslashes names it by slashes here."""
         slashed = word.replace("\\", "/")
-        return slashed if "\\" in word and (self.folder / slashed).exists() else word
+        return slashed if "\\" in word and os.path.exists(self.folder / slashed) else word  # noqa: PTH110 - whatever it is
 
 
 def _forwarded(exchange: Exchange) -> list[tuple[str, str]]:

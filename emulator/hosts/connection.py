@@ -219,6 +219,11 @@ class Connection:
         """Whether the client has asked for nothing that was not answered."""
         return self.exchange is None and not self._output and not self._input
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether what the client asks for has not come whole."""
+        return self._then is not None or (self.exchange is None and bool(self._input) and not self._output)
+
     def is_idle_since(self, moment: float) -> bool:
         """Whether its client has asked for nothing since a moment (time.monotonic)."""
         return self.is_idle and self.deadline < moment + _NEXT_WITHIN
@@ -320,6 +325,8 @@ class Connection:
             self._refuse(refused)
         finally:
             self._is_going = False
+        if self._is_ended and (self.exchange is None or self._then is not None):
+            self.close()  # what was asked for at last has not come whole
 
     def _take_head(self) -> None:
         while self._input.startswith(b"\r\n"):  # RFC 9112, 2.2
@@ -327,7 +334,7 @@ class Connection:
         end = self._input.find(b"\r\n\r\n", 0, http1.MOST_HEAD + 4)
         if end < 0:
             if len(self._input) > http1.MOST_HEAD:
-                is_target = b"\r\n" not in self._input
+                is_target = self._input.find(b"\r\n", 0, http1.MOST_HEAD) < 0
                 raise Refused(414 if is_target else 431, "its head is too long")
             return
         head = bytes(self._input[:end])
@@ -350,7 +357,7 @@ class Connection:
             raise Refused(413, f"its body has more than {most} bytes")
         self._then, self._most = then, most
         self._body_begun = time.monotonic()
-        if not self._input and exchange.request.get("expect").lower() == "100-continue":
+        if not self._input and exchange.request.minor and exchange.request.get("expect").lower() == "100-continue":
             self._send(memoryview(_CONTINUE))
         self._take_body()
 
@@ -367,7 +374,10 @@ class Connection:
         if exchange.body.size + len(piece) > self._most:
             raise Refused(413, f"its body has more than {self._most} bytes")
         if piece:
-            exchange.body.add(piece, self._server.scratch)
+            try:
+                exchange.body.add(piece, self._server.scratch)
+            except OSError as error:
+                raise Refused(507, f"its body cannot be kept: {error.strerror}") from None
         if is_whole:
             then, self._then, self._left = self._then, None, 0
             if then is not None:
@@ -471,11 +481,11 @@ class Connection:
         exchange, self.exchange, self._finished = self._current, None, False
         exchange.body.close()
         self._server.answered(exchange)
-        if self._is_last or self._is_ended:
+        if self._is_last or (self._is_ended and not self._input):
             self._linger()
             return
         self.deadline = time.monotonic() + _NEXT_WITHIN
-        if not self._events & READ:
+        if not self._events & READ and not self._is_ended:
             self._watch(self._events | READ)
         if self._input:
             self._go_on()

@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -130,8 +131,12 @@ class Front:
 
     def serve(self, exchange: Exchange) -> None:
         """Answer a request, of which only the head is there."""
+        self._guarded(exchange, self._serve)
+
+    def _guarded(self, exchange: Exchange, step: Callable[[Exchange], object]) -> None:
+        """Do something for a request; what goes wrong is its answer."""
         try:
-            self._serve(exchange)
+            step(exchange)
         except Refused as refused:
             self._refuse(exchange, refused)
         except (MalformedError, FaultError) as error:
@@ -173,20 +178,21 @@ class Front:
             application = counts.application = site.application(path)
         self._handle(chosen.handler, counts.config, asked, application)
 
-    @staticmethod
-    def _handle(handler: Handler, config: Config, asked: "_Asked", application: Application) -> None:
+    def _handle(self, handler: Handler, config: Config, asked: "_Asked", application: Application) -> None:
         exchange = asked.exchange
         if handler.kind == "python":
-            exchange.read_body(
-                config.filtering.most_content,
-                lambda exchange: application.serve(exchange, asked.environ(), handler.buffered),
+            self._with_body(
+                exchange, config, lambda exchange: application.serve(exchange, asked.environ(), handler.buffered)
             )
         elif handler.kind == "platform" and config.platform is not None:
             platform = config.platform
-            exchange.read_body(config.filtering.most_content, lambda exchange: application.serve_by(platform, exchange))
+            self._with_body(exchange, config, lambda exchange: application.serve_by(platform, exchange))
         else:
             modules = ", ".join(handler.modules) or "a module"
             raise FaultError(f"the handler '{handler.name}' needs {modules}, which is not here")
+
+    def _with_body(self, exchange: Exchange, config: Config, then: Callable[[Exchange], object]) -> None:
+        exchange.read_body(config.filtering.most_content, lambda exchange: self._guarded(exchange, then))
 
     def answered(self, exchange: Exchange) -> None:
         """Take note of an answer that has ended."""
@@ -259,11 +265,15 @@ class Front:
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if one.place.scheme == "https" and self._security is not None:
-                client = self._security.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+                try:
+                    client = self._security.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+                except (OSError, ValueError):  # it has gone already
+                    client.close()
+                    continue
             self._connections.add(Connection(self, client, one.place, peer))
-        if not self._is_sweeping:
-            self._is_sweeping = True
-            self.loop.later(_SWEEP, self._sweep)
+            if not self._is_sweeping:
+                self._is_sweeping = True
+                self.loop.later(_SWEEP, self._sweep)
 
     def _pause(self) -> None:
         self._is_full = True
@@ -289,7 +299,7 @@ class Front:
     def _stop_when_done(self) -> None:
         """Stop when every client has its answer; who has asked a moment ago may be about to ask again."""
         for connection in list(self._connections):
-            if connection.is_idle_since(time.monotonic() - _ASKS_AGAIN):
+            if connection.is_incomplete or connection.is_idle_since(time.monotonic() - _ASKS_AGAIN):
                 connection.close()
         if self._connections:
             self.loop.later(0.02, self._stop_when_done)

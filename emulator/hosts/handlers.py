@@ -1,12 +1,16 @@
 """Which handler of a web.config answers an address."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from emulator.hosts.webconfig import Handler
+
+ATOMIC = "?>" if sys.version_info >= (3, 11) else "?:"
+"""Begins a group of a pattern that is never matched in another way once it has matched; Python 3.10 has none."""
 
 
 class Chosen(NamedTuple):
@@ -51,4 +55,6 @@ def _stands_for(pattern: str, path: str) -> Iterator[str]:
 
 @lru_cache(256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.IGNORECASE)
+    first, *parts = [re.escape(part) for part in pattern.split("*")]
+    last = f".*{parts.pop()}" if parts else ""
+    return re.compile(f"{first}{''.join(f'({ATOMIC}.*?{part})' for part in parts)}{last}", re.IGNORECASE)

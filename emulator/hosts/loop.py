@@ -149,7 +149,7 @@ class Loop:
     def _patience(self) -> float | None:
         while self._timers and self._timers[0][2].action is None:
             heapq.heappop(self._timers)
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        return min(3600.0, max(0.0, self._timers[0][0] - time.monotonic())) if self._timers else None
 
     def _do_what_is_due(self) -> None:
         if not self._timers:

@@ -68,6 +68,8 @@ class Places:
 
     def find(self, path: str) -> Path | None:
         """The file or folder that a path leads to, if there is one."""
+        if not path.startswith("/"):
+            return None
         place = self.place_of(path)
         return static.resolve(place.folder, path[len(place.prefix) :])
 
@@ -102,6 +104,8 @@ class Places:
             place = self.place_of(f"{folder}/")
             physical = static.resolve(place.folder, folder[len(place.prefix) :])
             if physical is None or not physical.is_dir():
+                if not any(_is_below(each.prefix, folder) for each in self._places):
+                    break
                 continue
             self._seen[str(physical)] = _told(str(physical))
             names = self._names if place.is_application and len(folder) == len(place.prefix) else ("web.config",)

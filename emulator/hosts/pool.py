@@ -134,6 +134,8 @@ class Pool:
 
     def free(self, process: Process) -> None:
         """A process has nothing to do."""
+        while self._waiting and self._waiting[0].exchange.is_gone:
+            self._waiting.popleft()
         limits = self._limits
         if process.served >= limits.instance_max_requests > 0 or process in self._going:
             self._remove(process)

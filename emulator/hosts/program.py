@@ -134,7 +134,9 @@ class Program:
         elif _listens(self._port):
             self._is_up = True
             while self._waiting:
-                self._pass(self._waiting.popleft())
+                exchange = self._waiting.popleft()
+                if not exchange.is_gone:
+                    self._pass(exchange)
         else:
             self._try = self._loop.later(_AGAIN, self._reach)
 

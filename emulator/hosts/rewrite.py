@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from emulator.hosts import urls
+from emulator.hosts.handlers import ATOMIC
 from emulator.hosts.http1 import Headers, Refused
 from emulator.hosts.urls import Url
 from emulator.hosts.webconfig import Condition, Config, Rule
@@ -17,6 +18,7 @@ _MARK = "\ue000"
 _ESCAPED = str.maketrans({character: quote(character) for character in "%?#"})
 _MARKED = str.maketrans({"?": _MARK})
 _MOST_LENGTH = 16 * 1024
+_DEEPEST = 50
 Lookup = Callable[[str], str]
 """The value of a server variable."""
 Find = Callable[[str], Path | None]
@@ -149,7 +151,7 @@ class _Step:
     def _captures(self, pattern: str, syntax: str, value: str, *, ignores_case: bool) -> tuple[str, ...] | None:
         try:
             match = _compiled(pattern, syntax, ignores_case).search(value)
-        except (re.error, OverflowError, RecursionError) as error:
+        except (re.error, OverflowError, RecursionError, ValueError) as error:
             raise FaultError(f"{self._rule.where}: the pattern '{pattern}' is not well-formed: {error}") from None
         return None if match is None else (match[0], *(group or "" for group in match.groups()))
 
@@ -201,13 +203,15 @@ class _Step:
         headers = [("Location", re.sub(r"[^\x21-\x7e]", "", place)), ("Content-Type", "text/html; charset=UTF-8")]
         return Outcome(url, status=rule.status, headers=headers, body="Object Moved")
 
-    def expand(self, text: str, captured: _Captured) -> str:
+    def expand(self, text: str, captured: _Captured, depth: int = 0) -> str:
         """A text of a rule with the values of what stands in braces, which may stand in each other."""
+        if depth > _DEEPEST:
+            raise FaultError(f"{self._rule.where}: braces are nested too deep")
         found, rest = "", text
         while "{" in rest:
             before, _, rest = rest.partition("{")
             inner, rest = _closed(rest)
-            found += before + self._value(self.expand(inner, captured), captured)
+            found += before + self._value(self.expand(inner, captured, depth + 1), captured)
             if len(found) > _MOST_LENGTH:
                 raise Refused(404, "what it is rewritten to is too long")
         return found + rest
@@ -264,7 +268,10 @@ def _is_static(rule: Rule) -> bool:
 def _compiled(pattern: str, syntax: str, ignores_case: bool) -> re.Pattern[str]:
     """A pattern in one of the three syntaxes; those of wildcards and of exact matches are about the whole."""
     if syntax == "wildcard":
-        pattern = f"^{'(.*)'.join(re.escape(part) for part in pattern.split('*'))}$"
+        # What stands between two stars need not be looked for again: the first place will do.
+        first, *parts = [re.escape(part) for part in pattern.split("*")]
+        last = f"(.*){parts.pop()}$" if parts else "$"
+        pattern = f"^{first}{''.join(f'({ATOMIC}(.*?){part})' for part in parts)}{last}"
     elif syntax == "exactmatch":
         pattern = f"^{re.escape(pattern)}$"
     else:

@@ -42,8 +42,8 @@ def parse(target: str) -> Url:
         scheme, _, rest = target.partition("://")
         if scheme.lower() not in {"http", "https"}:
             raise Refused(400, "its address is none of this server")
-        host, _, path = rest.partition("/")
-        return parse(f"/{path}")._replace(host=host)
+        end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+        return parse(f"/{rest[end:].removeprefix('/')}")._replace(host=rest[:end])
     target = target.partition("#")[0]
     raw, _, query = target.partition("?")
     if _BAD_ESCAPE.search(raw):

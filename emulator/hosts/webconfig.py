@@ -36,7 +36,7 @@ _DOCUMENTS = ("Default.htm", "Default.asp", "index.htm", "index.html", "iisstart
 PYTHON = "Python_via_FastCGI"
 _HOSTS_OWN = re.compile(r"(?i)python\d*_via_fastcgi")
 """What hosts call the handler that they have of their own, Python273_via_FastCGI for one."""
-_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?")
+_SPAN = re.compile(r"(?:(\d{1,8})\.)?(\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?")
 _UNSUPPORTED = {
     *("httpErrors", "httpRedirect", "security/authorization", "security/authentication", "security/ipSecurity"),
     *("security/access", "security/dynamicIpSecurity", "rewrite/outboundRules", "rewrite/providers"),
@@ -384,7 +384,7 @@ def _static_content(config: Config, part: Element) -> Config:
         elif one.name == "remove":
             types.pop(extension, None)
         elif one.name == "mimeMap" and extension:
-            types[extension] = one.get("mimeType")
+            types[extension] = _line(one.get("mimeType"))
         elif one.name == "clientCache":
             cache = _cache(one, cache)
             is_dated = one.get("cacheControlMode").lower() == "useexpires"
@@ -392,9 +392,13 @@ def _static_content(config: Config, part: Element) -> Config:
     return config._replace(types=tuple(types.items()), cache=cache, expires=expires)
 
 
+def _line(text: str) -> str:
+    return re.sub(r"[\r\n\0]", " ", text)
+
+
 def _cache(one: Element, before: str) -> str:
     mode = one.get("cacheControlMode").lower()
-    custom = one.get("cacheControlCustom")
+    custom = _line(one.get("cacheControlCustom"))
     words = [custom] if custom else []
     if mode == "nocontrol" and not custom:
         return ""
@@ -430,8 +434,9 @@ def _custom_headers(headers: tuple[tuple[str, str], ...], part: Element) -> tupl
             found = []
         elif one.name in {"remove", "add"}:
             found = [each for each in found if each[0].lower() != name.lower()]
-            if one.name == "add" and re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name):
-                found.append((name, re.sub(r"[\r\n\0]", " ", one.get("value"))))
+            is_name = name.lower() != "content-length" and re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name)
+            if one.name == "add" and is_name:
+                found.append((name, _line(one.get("value"))))
     return tuple(found)
 
 

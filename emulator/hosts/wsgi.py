@@ -372,7 +372,11 @@ class Server:
             told, body = self._channel.receive()
             os.environ.update(self._settings)
             self._copy_output()
-            stream: Any = open(body, "rb") if isinstance(body, str) else io.BytesIO(body)  # noqa: SIM115, PTH123
+            try:
+                stream: Any = open(body, "rb") if isinstance(body, str) else io.BytesIO(body)  # noqa: SIM115, PTH123
+            except FileNotFoundError:  # the client has gone meanwhile
+                self._channel.send(("error", "the client is gone"))
+                continue
             try:
                 self._answer(environ_of({**self._always, **told}, stream, self._errors))
             finally:
