@@ -4,6 +4,7 @@ Every mutated request is made from a seed (ROLEPACK_FUZZ_SEED, or 1) and its num
 """
 
 import contextlib
+import datetime
 import hashlib
 import http.client
 import json
@@ -22,7 +23,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from conftest import until
+from conftest import free_port, until
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hosted import Answer, Hosted, config, hosted, lay
 
 SEED = os.environ.get("ROLEPACK_FUZZ_SEED", "1")
@@ -78,6 +82,12 @@ def served(folder: Path) -> Iterator[Hosted]:
     with hosted(lay(folder / "site", FILES)) as site:
         assert site.get("/first") == "/first 0"
         yield site
+
+
+def other_site(folder: Path, **files: str) -> contextlib.AbstractContextManager[Hosted]:
+    """A site whose web.config has other sections in system.webServer, or other files (`_` stands for a dot)."""
+    there = {name.replace("_", "."): content for name, content in files.items()}
+    return hosted(lay(folder / "site", {"app.py": APP, "static/a.css": "a {}", "web.config": config(), **there}))
 
 
 @contextlib.contextmanager
@@ -291,6 +301,29 @@ def test_a_site_that_may_open_no_more_files_answers_again_once_clients_have_gone
         assert site.process.poll() is None
 
 
+@on_linux
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits another process")
+def test_a_site_that_may_open_no_more_files_lets_slow_clients_go(tmp_path):
+    with served(tmp_path) as site, contextlib.ExitStack() as stack:
+        _, hard = resource.prlimit(site.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(site.process.pid, resource.RLIMIT_NOFILE, (40, hard))
+        for _ in range(45):
+            stack.enter_context(site.connect()).sendall(b"GET / HT")
+        assert site.get("/then") == "/then 0"
+
+
+@pytest.mark.parametrize(
+    "said", [b"GET / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"], ids=["head", "body"]
+)
+def test_a_client_that_stops_halfway_does_not_keep_a_site_from_ending(tmp_path, said):
+    with served(tmp_path) as site, site.connect() as connection:
+        connection.sendall(said)
+        assert site.get("/meanwhile") == "/meanwhile 0"
+        site.process.terminate()
+        assert site.process.wait(10) == 0
+
+
 # Too much
 
 
@@ -354,6 +387,14 @@ def test_a_head_may_be_only_so_large(site, request_, status):
     assert only(site.say(request_)) == status
 
 
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_a_long_first_line_is_one_however_it_comes(site, is_at_once):
+    with site.connect() as connection:
+        line = b"GET /" + b"a" * 70_000
+        connection.sendall(line + b" HTTP/1.1\r\nHost: x\r\n\r\n" if is_at_once else line)
+        assert only(read_all(connection)) == 414
+
+
 def test_a_trailer_may_be_only_so_large(site):
     asked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
     assert only(site.say(asked + b"X: y\r\n" * 100_000 + b"\r\n")) == 431
@@ -414,6 +455,29 @@ def test_a_client_that_asks_on_and_on_and_reads_nothing_is_not_listened_to(fresh
             sent += connection.send(asked)
             assert sent < 64 * MB
     assert peak(fresh) - before < MEMORY
+
+
+@pytest.mark.parametrize("length", [200_000, 5_000_000])
+def test_a_body_that_cannot_be_kept_is_refused(tmp_path, length):
+    with served(tmp_path) as site:
+        (site.logs / "scratch").rmdir()
+        with site.connect() as connection:
+            connection.settimeout(PATIENCE)
+            connection.sendall(b"POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length + b"a" * length)
+            assert only(read_all(connection)) in {500, 503, 507}
+        assert site.get("/then") == "/then 0"
+
+
+def test_a_body_that_comes_late_is_answered_although_the_site_is_broken(tmp_path):
+    broken = config(settings='<add key="WSGI_RESTART_FILE_REGEX" value="(" />')
+    with other_site(tmp_path, web_config=broken) as site, site.connect() as connection:
+        connection.settimeout(PATIENCE)
+        connection.sendall(b"POST / HTTP/1.1\r\n" + CLOSE + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        stream = connection.makefile("rb")
+        assert stream.readline() + stream.readline() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"hello")
+        assert read_answer(stream).status == 500
+        assert "Traceback" not in site.output
 
 
 # Clients that vanish
@@ -479,6 +543,89 @@ def test_clients_that_say_no_more_and_then_vanish_leave_nothing_behind(site, sai
         reset(client)
     until(lambda: opened(site) <= before + len(processes(site) - there))
     assert there <= processes(site)
+
+
+UPLOAD = b"POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b"a" * 200_000
+
+
+@on_linux
+def test_an_upload_that_is_reset_while_it_waits_costs_no_process(tmp_path):
+    limits = config(server='<fastCgi><application fullPath="python" maxInstances="1" /></fastCgi>')
+    slow = APP.replace("time.sleep(0.05)", "time.sleep(1)")
+    with other_site(tmp_path, app_py=slow, web_config=limits) as site:
+        assert site.get("/first") == "/first 0"
+        there = processes(site)
+        with site.connect() as busy:
+            busy.sendall(b"GET /brief HTTP/1.1\r\nHost: x\r\n\r\n")
+            upload = site.connect()
+            upload.sendall(UPLOAD)
+            until(lambda: scratch(site))
+            reset(upload)
+            assert read_answer(busy.makefile("rb")).text == "/brief 0"
+        assert site.get("/then") == "/then 0"
+        assert processes(site) == there
+        assert "Traceback" not in site.output
+
+
+SLOW_SERVER = """
+import os, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"whole")
+
+time.sleep(1)
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["HTTP_PLATFORM_PORT"])), Handler).serve_forever()
+"""
+
+
+def test_an_upload_that_is_reset_while_a_program_starts_holds_nobody_up(tmp_path):
+    server = (
+        '<handlers><add name="p" path="*" verb="*" modules="httpPlatformHandler" /></handlers>'
+        '<httpPlatform processPath="python" arguments="server.py" />'
+    )
+    with other_site(tmp_path, server_py=SLOW_SERVER, web_config=config(server=server)) as site:
+        upload = site.connect()
+        upload.sendall(UPLOAD)
+        until(lambda: scratch(site))
+        with site.connect() as other:
+            other.settimeout(PATIENCE)
+            other.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            reset(upload)
+            assert read_all(other).endswith(b"whole")
+        assert "Traceback" not in site.output
+
+
+def certified(folder: Path) -> list[str]:
+    """A certificate and its key, as files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(1))
+    kind = serialization.Encoding.PEM
+    (folder / "c.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(kind))
+    told = key.private_bytes(kind, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "k.pem").write_bytes(told)
+    return [str(folder / "c.pem"), str(folder / "k.pem")]
+
+
+@on_linux
+def test_clients_of_https_that_vanish_leave_nothing_behind(tmp_path, monkeypatch):
+    plain, secure = free_port(), free_port()
+    monkeypatch.setattr("hosted.free_port", lambda: plain)
+    listens = [["http", "127.0.0.1", plain, None], ["https", "127.0.0.1", secure, None]]
+    made = hosted(lay(tmp_path / "site", FILES), listens=listens, certificate=certified(tmp_path))
+    with made as site, unharmed(site):
+        before, hello = opened(site), client_hello()
+        for number in range(400):
+            connection = socket.create_connection(("127.0.0.1", secure), timeout=PATIENCE)
+            connection.sendall([b"", hello, b"GET / HTTP/1.1\r\n\r\n", hello[:50]][number % 4])
+            reset(connection)
+        # Processes of the application may have been started meanwhile.
+        until(lambda: opened(site) <= before + 2)
 
 
 # Many requests on one connection
@@ -563,6 +710,11 @@ def test_a_client_that_says_no_more_gets_its_answer(site, asked, found):
     answer = say_and_end(site, asked)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"\r\n\r\n" + found)
+
+
+def test_a_client_that_says_no_more_gets_all_its_answers(site):
+    asked = b"GET /brief HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert say_and_end(site, asked * 3 + asked[:20]).count(b"HTTP/1.1 200 ") == 3
 
 
 # Bytes with a meaning that is not clear
@@ -820,6 +972,38 @@ def test_an_address_of_many_segments_is_soon_found(site, path):
     assert time.monotonic() - began < PATIENCE / 5
 
 
+@pytest.mark.parametrize("path", ["/a" * 2000, "/static" + "/a" * 1900])
+def test_a_deep_address_is_soon_found(tmp_path, path):
+    with served(tmp_path) as site:
+        lay(site.folder, {f"static/{number}.css": "" for number in range(2000)})
+        began = time.monotonic()
+        assert site.ask(path).status in {200, 404}
+        assert time.monotonic() - began < PATIENCE / 5
+
+
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        (
+            '<rewrite><rules><rule name="a" patternSyntax="Wildcard"><match url="*/api/*/v*/*.json" />'
+            '<action type="Rewrite" url="x" /></rule></rules></rewrite>',
+            "/" + "/api//v/" * 400,
+        ),
+        (
+            '<handlers><add name="a" path="a/*/b/*/c/*/d" verb="*" modules="FastCgiModule" /></handlers>',
+            "/a/" + "b/c/" * 400,
+        ),
+    ],
+    ids=["rule", "handler"],
+)
+def test_stars_of_a_pattern_take_no_time(tmp_path, server, path):
+    with other_site(tmp_path, web_config=config(server=server)) as site:
+        assert site.get("/first") == "/first 0"
+        began = time.monotonic()
+        assert site.ask(path).status == 200
+        assert time.monotonic() - began < PATIENCE
+
+
 # Expectations
 
 
@@ -831,6 +1015,14 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(site):
             assert stream.readline() + stream.readline() == b"HTTP/1.1 100 Continue\r\n\r\n"
             connection.sendall(b"hello")
             assert read_answer(stream).text == f"/{number} 5"
+
+
+def test_http_1_0_is_not_told_to_go_on(site):
+    with site.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert site.get("/meanwhile") == "/meanwhile 0"
+        connection.sendall(b"hello")
+        assert read_all(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_client_that_does_not_wait_is_answered_once(site):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import until
-from hosted import Hosted, hosted, lay
+from hosted import Hosted, config, hosted, lay
 from lxml import etree
 from test_fuzz import mutated_bytes, mutated_tree
 
@@ -200,7 +200,8 @@ PLACES = r"""<?xml version="1.0"?>
     <system.webServer>
       <fastCgi>
         <application fullPath="D:\Python34\python.exe" arguments="D:\Python34\Scripts\wfastcgi.py" maxInstances="2"
-                     instanceMaxRequests="1000" queueLength="100" activityTimeout="20" requestTimeout="20">
+                     instanceMaxRequests="1000" queueLength="100" activityTimeout="20" requestTimeout="20"
+                     idleTimeout="300">
           <environmentVariables><environmentVariable name="MODE" value="production" /></environmentVariables>
         </application>
       </fastCgi>
@@ -241,6 +242,7 @@ PATTERNS = [
     ),
     *("a{99999999999}", "a{5,1}", "(?<=a*)b", "((((((((((.*))))))))))", "(" * 200 + ")" * 200, "(?i)^X$", "(?m)^", "|"),
     *("", "^$", ".*", "^/.*", "(.)?(.)?", "[\\s\\S]*", "\\d+", "*a*", "*.*", "*/*", "static", "\u0130", "a" * 5000),
+    *("(?a)(?u)x", "*a*b*c*d*e*f*g*h*"),
 ]
 BRACES = [
     *(
@@ -261,6 +263,8 @@ BRACES = [
     *(
         "{R:\u0661}",
         "{" * 30,
+        "{" * 1500,
+        "{" * 1500 + "}" * 1500,
         "{R:0}" * 2000,
         "{Moved:{R:0}}",
         "{Moved:",
@@ -298,6 +302,7 @@ NUMBERS = [
         "0x10",
     ),
     *("00:00:00", "1.00:00:00", "99:99:99", "-1:00:00", "24:00", "9999999.23:59:59.9999999", "00:00:00:00", "1", "7"),
+    *("9" * 400 + ".00:00:00", "9" * 5000 + ".00:00:00"),
 ]
 WORDS = [
     *(
@@ -309,6 +314,7 @@ WORDS = [
         " ",
         "\t",
         "\n",
+        "\r\nX: y",
         "\x85",
         "\u2028",
         "\ufeff",
@@ -428,11 +434,7 @@ def decide(places: Places, target: str, *, is_documented: bool) -> str:
     path = url.path
     if counts.config.rules:
         variables = {"REQUEST_URI": url.raw, **VARIABLES}
-
-        def find(path: str) -> Path | None:
-            return places.find(f"/{path.lstrip('/')}")
-
-        around = Surroundings(lambda name: variables.get(name, ""), find, is_documented, {})
+        around = Surroundings(lambda name: variables.get(name, ""), places.find, is_documented, {})
         outcome = rewrite.rewrite(counts.config, url, around)
         for name, value in outcome.variables:
             assert urls.path_of(value).encode("latin-1").decode("utf-8", "surrogateescape") == value, name
@@ -444,7 +446,8 @@ def decide(places: Places, target: str, *, is_documented: bool) -> str:
             return str(outcome.status)
         path = outcome.url.path
         counts = places.counts(path)
-    assert_one_head(200, counts.config.headers)
+    kinds = [("Content-Type", kind) for _, kind in counts.config.types]
+    assert_one_head(200, [*kinds, ("Cache-Control", counts.config.cache), *counts.config.headers])
     chosen = places.handler(counts, request.method, path)
     if chosen is None:
         raise Refused(404, "no handler is for it (404.4)")
@@ -556,6 +559,81 @@ def asked(site: Hosted, path: str) -> bytes:
     with socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+PLATFORM_OF = '<handlers><add name="p" path="*" modules="httpPlatformHandler" /></handlers><httpPlatform {} />'
+
+
+def regex(value: str) -> str:
+    return f'<add key="WSGI_RESTART_FILE_REGEX" value="{value}" />'
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        PLATFORM_OF.format('processPath="python" stdoutLogEnabled="true" stdoutLogFile="/"'),
+        PLATFORM_OF.format('processPath="python" stdoutLogEnabled="true" stdoutLogFile="app.py/x"'),
+        PLATFORM_OF.format(f'processPath="python" arguments="\\{"a" * 300}"'),
+        PLATFORM_OF.format('processPath=""'),
+    ],
+    ids=["log without a name", "log in a file", "long word", "no program"],
+)
+def test_a_program_that_cannot_be_started_is_said_to_be_so_each_time(tmp_path, server):
+    with hosted(lay(tmp_path / "site", {"app.py": APP, "web.config": config(server=server)})) as site:
+        for _ in range(2):
+            assert site.ask("/").status in {500, 502}
+        assert "Traceback" not in site.output
+
+
+@pytest.mark.parametrize(
+    "value", ["(", "a{99999999999}", "(?a)(?u)x", "(" * 500 + ")" * 500], ids=["open", "huge", "flags", "deep"]
+)
+def test_a_bad_setting_is_told_until_it_is_mended(tmp_path, value):
+    with hosted(lay(tmp_path / "site", {"app.py": APP, "web.config": config(settings=regex(value))})) as site:
+        for _ in range(2):
+            answer = site.ask("/")
+            assert (answer.status, "500.19" in answer.text) == (500, True)
+        (site.folder / "web.config").write_text(config(settings='<add key="X" value="y" />'))
+        until(lambda: site.ask("/").status == 200)
+        assert "Traceback" not in site.output
+
+
+def test_a_log_that_cannot_be_written_is_told_of(tmp_path):
+    settings = '<add key="WSGI_LOG" value="/nowhere/x.log" />'
+    with hosted(lay(tmp_path / "site", {"app.py": APP, "web.config": config(settings=settings)})) as site:
+        answer = site.ask("/")
+        assert answer.status == 200 or "/nowhere/x.log" in answer.text
+        assert not re.search(r'File ".*emulator.hosts.', site.output)
+
+
+@pytest.mark.parametrize("value", ["2147484", "999999999999999"])
+def test_an_idle_process_may_wait_for_ever(tmp_path, value):
+    server = f'<fastCgi><application fullPath="python" idleTimeout="{value}" /></fastCgi>'
+    with hosted(lay(tmp_path / "site", {"app.py": APP, "web.config": config(server=server)})) as site:
+        for _ in range(3):
+            assert site.get("/") == "whole"
+            again = time.monotonic() + 0.6
+            until(lambda again=again: time.monotonic() > again)
+        assert site.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        '<staticContent><remove fileExtension=".css" />'
+        '<mimeMap fileExtension=".css" mimeType="text/css&#13;&#10;X: y" /></staticContent>',
+        '<staticContent><clientCache cacheControlCustom="a&#10;b" /></staticContent>',
+        '<httpProtocol><customHeaders><add name="Content-Length" value="1" /></customHeaders></httpProtocol>',
+    ],
+    ids=["mimeType", "cacheControlCustom", "Content-Length"],
+)
+def test_the_headers_of_a_file_stay_on_their_lines(tmp_path, server):
+    files = {"app.py": APP, "web.config": config(server=server), "static/web.config": INNER, "static/a.css": "a {}"}
+    with hosted(lay(tmp_path / "site", files)) as site:
+        head = asked(site, "/static/a.css").partition(b"\r\n\r\n")[0] + b"\r\n"
+        assert re.fullmatch(rb"HTTP/1\.1 200 OK\r\n(?:[!-9;-~]+: [^\r\n\0]*\r\n)*", head), head
+        assert b"\r\nX: y" not in head
+        assert head.lower().count(b"\r\ncontent-length:") == 1
 
 
 def test_one_process_serves_one_mutated_file_after_the_other(tmp_path):
