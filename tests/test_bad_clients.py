@@ -43,7 +43,8 @@ def app(environ, start):
     path, body = environ["PATH_INFO"], environ["wsgi.input"]
     if path.endswith("/stream"):
         start("200 OK", [])
-        return (bytes([number % 251]) * 65536 for number in range(int(environ["QUERY_STRING"])))
+        pieces = (bytes([number % 251]) * 65536 for number in range(int(environ["QUERY_STRING"])))
+        return [b"".join(pieces)] if path.endswith("/at-once/stream") else pieces
     if path.endswith("/hash"):
         digest, size = hashlib.sha256(), 0
         while piece := body.read(1 << 20):
@@ -421,7 +422,7 @@ def test_a_hundred_megabytes_arrive_whole_where_they_may_and_need_no_memory(fres
 
 
 @on_linux
-@pytest.mark.parametrize("path", ["/large/stream?1600", "/static/large.zip"])
+@pytest.mark.parametrize("path", ["/large/stream?1600", "/large/at-once/stream?1600", "/static/large.zip"])
 def test_a_client_that_reads_slowly_gets_all_and_costs_no_memory(fresh, path):
     with (fresh.folder / "static/large.zip").open("wb") as file:
         file.truncate(1600 * 65536)
@@ -455,6 +456,19 @@ def test_a_client_that_asks_on_and_on_and_reads_nothing_is_not_listened_to(fresh
             sent += connection.send(asked)
             assert sent < 64 * MB
     assert peak(fresh) - before < MEMORY
+
+
+@on_linux
+def test_heads_that_never_repeat_are_not_remembered(fresh):
+    before = peak(fresh)
+    with fresh.connect() as connection:
+        stream = connection.makefile("rb")
+        for number in range(2000):
+            words = b"%05d" % number
+            head = b"GET /%b/%b HTTP/1.1\r\nHost: %b\r\nUser-Agent: %b\r\nX: %b\r\n\r\n"
+            connection.sendall(head % (words, b"a" * 1500, words * 2000, words * 4000, words * 6000))
+            assert read_answer(stream).status == 200
+    assert peak(fresh) - before < 12 * MB
 
 
 @pytest.mark.parametrize("length", [200_000, 5_000_000])

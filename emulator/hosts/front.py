@@ -17,6 +17,7 @@ from emulator.hosts.elements import MalformedError
 from emulator.hosts.http1 import Headers, Refused, host_of, reason_of
 from emulator.hosts.loop import READ, Loop
 from emulator.hosts.places import Places
+from emulator.hosts.remembered import Remembered
 from emulator.hosts.requestlog import RequestLog
 from emulator.hosts.rewrite import FaultError, Outcome, Surroundings
 from emulator.hosts.urls import Url
@@ -24,7 +25,6 @@ from emulator.hosts.webconfig import Config, Handler
 
 _ACCEPTED_AT_ONCE = 64
 _MOST_CONNECTIONS = 4096
-_MOST_NAMES = 1000
 _LEAVING = 0.1
 """Seconds in which answers end their connections, before those that clients keep are closed."""
 _ASKS_AGAIN = 0.3
@@ -92,7 +92,7 @@ class Front:
         self._log = log
         self._listening: list[Listening] = []
         self._connections: set[Connection] = set()
-        self._known: dict[tuple[int, str], Site] = {}
+        self._named = Remembered(self._find_site)
         self._is_sweeping = False
         self._is_full = False
         self._security: Any = None
@@ -209,15 +209,10 @@ class Front:
 
     def _site(self, exchange: Exchange, named: str) -> Site:
         """The site that is meant: by its host header, or else the one without, or else the only one."""
-        key = exchange.connection.place.port, named or exchange.request.variables.get("HTTP_HOST", "")
-        known = self._known.get(key)
-        if known is None:
-            known = self._find_site(*key)
-            if len(self._known) < _MOST_NAMES:
-                self._known[key] = known
-        return known
+        return self._named[exchange.connection.place.port, named or exchange.request.variables.get("HTTP_HOST", "")]
 
-    def _find_site(self, port: int, written: str) -> Site:
+    def _find_site(self, asked: tuple[int, str]) -> Site:
+        port, written = asked
         host = host_of(written)
         there = [(site, binding) for site in self.sites for binding in site.bindings if binding.port == port]
         for wanted in (host, ""):

@@ -3,9 +3,10 @@
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
+
+from emulator.hosts.remembered import Remembered
 
 MOST_HEAD = 64 * 1024
 """Bytes that the head of a request may have. IIS takes 16 KB; what is developed on one machine shares its cookies."""
@@ -53,12 +54,12 @@ class Request(NamedTuple):
         return next(iter(self.all(name)), "")
 
 
-@lru_cache(512)
 def parse(head: bytes) -> Request:
-    """The head of a request, without the empty line that ends it. Refused if it is not to be served.
+    """The head of a request, without the empty line that ends it. Refused if it is not to be served."""
+    return _PARSED[head]
 
-    Clients ask in the same words again and again, so that many are kept.
-    """
+
+def _parse(head: bytes) -> Request:
     text = head.decode("latin-1")
     line, _, rest = text.partition("\r\n")
     match = _LINE.fullmatch(line)
@@ -117,6 +118,9 @@ def variables(headers: Headers, length: int | None) -> dict[str, str]:
             key = "CONTENT_TYPE"
         found[key] = f"{found[key]}{'; ' if key == 'HTTP_COOKIE' else ', '}{value}" if key in found else value
     return found
+
+
+_PARSED = Remembered(_parse)
 
 
 def _why_not(line: str) -> tuple[int, str]:
@@ -183,19 +187,22 @@ class Chunks:
 
 def render(status: int, reason: str, headers: Iterable[tuple[str, str]], framing: str) -> bytes:
     """The head of an answer; `framing` are the lines that say how it ends. It has a date, and names a server."""
-    head, has_date = _rendered(status, reason, tuple(headers))
+    head, has_date = _RENDERED[status, reason, tuple(headers)]
     dated = "" if has_date else f"Date: {date()}\r\n"
     return f"{head}{dated}{framing}\r\n".encode("latin-1", "replace")
 
 
-@lru_cache(512)
-def _rendered(status: int, reason: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, bool]:
+def _rendered(told: tuple[int, str, tuple[tuple[str, str], ...]]) -> tuple[str, bool]:
+    status, reason, headers = told
     names = {name.lower() for name, _ in headers}
     lines = [f"HTTP/1.1 {status} {reason or _REASONS.get(status, '')}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OF_THE_CONNECTION]
     if "server" not in names:
         lines.append("Server: rolepack\r\n")
     return "".join(lines), "date" in names
+
+
+_RENDERED = Remembered(_rendered)
 
 
 def host_of(written: str) -> str:
@@ -209,11 +216,13 @@ def reason_of(status: int) -> str:
     return _REASONS.get(status, "")
 
 
-@lru_cache(256)
 def _date(second: int) -> str:
     return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second))
 
 
 def date(moment: float | None = None) -> str:
     """A moment as HTTP writes it; now, if none is given."""
-    return _date(int(time.time() if moment is None else moment))
+    return _DATES[int(time.time() if moment is None else moment)]
+
+
+_DATES = Remembered(_date)

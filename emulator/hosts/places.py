@@ -13,7 +13,9 @@ from emulator.hosts.http1 import Refused
 from emulator.hosts.static import Kept
 from emulator.hosts.webconfig import Config
 
-_KEPT = 2048
+_KEPT = 1024
+_LONGEST = 1024
+"""Paths for which what counts is kept, and the characters that one of them may have."""
 _METHODS = 20
 _FIXED = {"unspecified", "either"}
 _LOOK_AGAIN = 0.5
@@ -83,7 +85,9 @@ class Places:
                 self._seen.clear()
         known = self._counts.get(path)
         if known is None:
-            known = self._counts[path] = Counts(self._read(path), path)
+            known = Counts(self._read(path), path)
+            if len(path) <= _LONGEST and len(self._counts) <= _KEPT:
+                self._counts[path] = known
         return known
 
     def handler(self, counts: Counts, method: str, path: str) -> Chosen | None:

@@ -1,6 +1,5 @@
 """The W3C extended log of a site: one file a day (UTC), one line a request, written a moment later."""
 
-import functools
 import re
 import time
 import traceback
@@ -9,6 +8,7 @@ from urllib.parse import quote
 
 from emulator.hosts.connection import Exchange, Place
 from emulator.hosts.loop import Loop, Timer
+from emulator.hosts.remembered import Remembered
 
 _WRITTEN_AFTER = 0.1
 """Seconds that a line waits for others."""
@@ -56,7 +56,7 @@ class RequestLog:
         now = time.gmtime()
         moment = time.strftime("%Y-%m-%d %H:%M:%S", now)
         text = "".join(
-            f"{moment} {_asked(asked)} {status} {size} {int(taken * 1000)}\n" for asked, status, size, taken in answered
+            f"{moment} {_ASKED[asked]} {status} {size} {int(taken * 1000)}\n" for asked, status, size, taken in answered
         )
         try:
             with (self._folder / time.strftime("u_ex%y%m%d.log", now)).open("ab") as file:
@@ -66,13 +66,15 @@ class RequestLog:
             traceback.print_exc()
 
 
-@functools.lru_cache(1024)
 def _asked(asked: Asked) -> str:
-    """The fields that say what was asked; most requests come again and again, so that many are kept."""
+    """The fields that say what was asked."""
     (_, address, port), method, target, client, agent = asked
     path, _, query = target.partition("?")
     stem = quote(path, safe="/~%", encoding="latin-1", errors="replace") or "-"
     return " ".join((address, _field(method), stem, _field(query), str(port), client or "-", _field(agent)))
+
+
+_ASKED = Remembered(_asked)
 
 
 def _field(text: str) -> str:

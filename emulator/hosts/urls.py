@@ -1,11 +1,11 @@
 """The address that a request names: taken apart, decoded and made canonical, as http.sys does it."""
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from emulator.hosts.http1 import Refused
+from emulator.hosts.remembered import Remembered
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -33,9 +33,12 @@ def path_of(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-@lru_cache(512)
 def parse(target: str) -> Url:
     """The address of a request's first line; Refused if it is none."""
+    return _PARSED[target]
+
+
+def _parse(target: str) -> Url:
     if not target.startswith("/"):
         if target == "*":
             return Url("/", "", target)
@@ -52,6 +55,9 @@ def parse(target: str) -> Url:
     if _CONTROL.search(path):
         raise Refused(400, "its address has a control character")
     return Url(text_of(canonical(path)), query, target)
+
+
+_PARSED = Remembered(_parse)
 
 
 def canonical(path: str) -> str:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _MOST_TOLD = 64 * 1024
 """Characters of an application's output that are told with an error."""
+_LARGEST = 256 * 1024
+"""Bytes of an answer that are sent at once: the front end keeps little of what a client has not taken."""
 _IS_COROUTINE = 0x80
 """The flag of code that is a coroutine's (inspect.CO_COROUTINE)."""
 _VARIABLE = re.compile(r"%(\w+?)%")
@@ -252,6 +254,15 @@ class Response:
             piece = bytes(piece)
         if self.head is None:
             raise Exception("start_response has not yet been called")
+        if len(piece) > _LARGEST:
+            whole = memoryview(piece)
+            for start in range(0, len(whole), _LARGEST):
+                self._put(whole[start : start + _LARGEST], is_last and start + _LARGEST >= len(whole))
+        else:
+            self._put(piece, is_last)
+
+    def _put(self, piece: bytes | memoryview, is_last: bool) -> None:
+        assert self.head is not None  # noqa: S101 - it was looked at
         if self.is_sent:
             if piece:
                 self._channel.send(piece)
