@@ -14,6 +14,7 @@ from emulator.hosts.loop import Loop
 from emulator.hosts.pool import Pool
 from emulator.hosts.process import PROGRAM, Limits, Work
 from emulator.hosts.program import Program, Started
+from emulator.hosts.requestlog import Asked
 from emulator.hosts.watched import Watched
 from emulator.hosts.webconfig import Platform
 from emulator.hosts.windows_paths import Places
@@ -47,12 +48,20 @@ class Owner(Protocol):
     loop: Loop
     told: Told
 
+    @property
+    def note(self) -> Callable[[Asked, int, int, float], None]:
+        """Told of what processes have answered without the front end."""
+
 
 class Application:
     """What serves the addresses below a mount point, from a folder."""
 
-    def __init__(self, owner: Owner, folder: Path, mount: str) -> None:
+    def __init__(self, owner: Owner, folder: Path, mount: str, changes: Callable[[], int]) -> None:
+        """`changes` tells how often the site's web.config files have changed by now."""
         self.loop = owner.loop
+        self.note = owner.note
+        self._changes = changes
+        self._known = changes()
         self.folder = folder
         self.mount = mount
         self._told = owner.told
@@ -98,6 +107,22 @@ class Application:
         self._asgi = Program(self.loop, self._asgi_program(), _scoped)
         for exchange in waiting:
             self._asgi.serve(exchange)
+
+    def look(self) -> None:
+        """See whether files have changed since processes were told of them."""
+        try:
+            self._renew()
+        except elements.MalformedError:
+            is_same = False  # the next request is told so
+        else:
+            is_same = self._changes() == self._known
+        if not is_same and self._pool is not None and self._pool.forget():
+            self._known = self._changes()
+
+    def leave(self) -> None:
+        """Have all connections back that clients keep."""
+        if self._pool is not None:
+            self._pool.leave()
 
     def close(self) -> None:
         """End all that runs."""

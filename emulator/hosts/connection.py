@@ -1,5 +1,6 @@
 """A client's connection: requests come in one after the other, and each is answered before the next is looked at."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -24,6 +25,8 @@ _LINGERS, _LINGERS_MOST = 2.0, 30.0
 """Seconds in which a client that is still sending may read its answer: after its last byte, and at most."""
 _SLOWEST, _SLOW_FROM = 240, 20.0
 """Bytes a second that a body has to come with once so many seconds have passed (IIS: minBytesPerSecond)."""
+_A_LOT = 32
+"""Answers within a second."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _VANISHED = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ECONNABORTED, errno.ENOTCONN}
 
@@ -95,13 +98,16 @@ def _private(path: str, flags: int) -> int:
 class Exchange:
     """A request and its answer, which is told whole by `answer`, or by `begin`, `write` and `finish`."""
 
-    __slots__ = ("added", "began", "body", "connection", "on_drained", "on_gone", "passed", "request", "sent", "status")
+    __slots__ = (
+        *("added", "began", "body", "connection", "on_answered", "on_drained", "on_gone", "passed", "repeats"),
+        *("request", "sent", "status"),
+    )
 
     def __init__(self, connection: "Connection", request: Request) -> None:
         self.connection = connection
         self.request = request
         self.body = Body() if request.length != 0 else _NO_BODY
-        self.began = time.perf_counter()
+        self.began = time.monotonic()
         self.status = 0
         """The status of the answer, once it has begun."""
         self.sent = 0
@@ -114,6 +120,10 @@ class Exchange:
         """Called when the client has taken so much that more can be written."""
         self.on_gone: Callable[[], None] | None = None
         """Called when the client is gone before it was answered."""
+        self.repeats = False
+        """Whether the same request, on whatever connection, is for the same application and as it is told of this."""
+        self.on_answered: Callable[[Exchange], None] | None = None
+        """Called when it was answered, if its client asks a lot and nothing else for now."""
 
     @property
     def is_gone(self) -> bool:
@@ -212,12 +222,15 @@ class Connection:
         self._finished = False
         self._is_going = False
         self._is_secure = place.scheme == "https"
+        self._is_lent = False
+        self._was_lent = False
+        self._answers, self._counted_from = 0, 0.0
         self._watch(READ)
 
     @property
     def is_idle(self) -> bool:
         """Whether the client has asked for nothing that was not answered."""
-        return self.exchange is None and not self._output and not self._input
+        return self.exchange is None and not self._output and not self._input and not self._is_lent
 
     @property
     def is_incomplete(self) -> bool:
@@ -226,7 +239,41 @@ class Connection:
 
     def is_idle_since(self, moment: float) -> bool:
         """Whether its client has asked for nothing since a moment (time.monotonic)."""
-        return self.is_idle and self.deadline < moment + _NEXT_WITHIN
+        return self.is_idle and self.is_quiet_since(moment)
+
+    def is_quiet_since(self, moment: float) -> bool:
+        """Whether, as far as is known, nothing was answered since a moment."""
+        return self.deadline < moment + _NEXT_WITHIN
+
+    def touch(self, now: float) -> None:
+        """Something was answered."""
+        self.deadline = now + _NEXT_WITHIN
+
+    def lend(self) -> None:
+        """Leave the client to somebody else; only when it asks for nothing."""
+        self._is_lent = self._was_lent = True
+        self._watch(0)
+
+    def resume(self, said: bytes, unsaid: bytes) -> None:
+        """Look after the client again, who has said something and is still to be said something, perhaps."""
+        self._is_lent, self._answers = False, 0
+        if self.socket.fileno() < 0:
+            return
+        self.touch(time.monotonic())
+        self._watch(READ)
+        if unsaid:
+            self._send(memoryview(unsaid))
+        if said:
+            self._input += said
+            self._go_on()
+
+    def take_up(self, request: Request, began: float) -> Exchange:
+        """Look after the client again, who waits for the answer to a request."""
+        self._is_lent, self._answers = False, 0
+        exchange = self._begin(request)
+        exchange.began = began
+        self._watch(READ)
+        return exchange
 
     def sweep(self, now: float) -> None:
         """Look whether the client has used up its time."""
@@ -252,6 +299,9 @@ class Connection:
         if self.socket.fileno() < 0:
             return
         self._server.loop.watch(self.socket, 0, self.ready)
+        if self._was_lent:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)  # whoever has the file of it still
         self.socket.close()
         for part in self._output:
             if isinstance(part, _FilePart):
@@ -331,7 +381,7 @@ class Connection:
     def _take_head(self) -> None:
         while self._input.startswith(b"\r\n"):  # RFC 9112, 2.2
             del self._input[:2]
-        end = self._input.find(b"\r\n\r\n", 0, http1.MOST_HEAD + 4)
+        end = self._input.find(http1.END, 0, http1.MOST_HEAD + 4)
         if end < 0:
             if len(self._input) > http1.MOST_HEAD:
                 is_target = self._input.find(b"\r\n", 0, http1.MOST_HEAD) < 0
@@ -339,13 +389,15 @@ class Connection:
             return
         head = bytes(self._input[:end])
         del self._input[: end + 4]
-        request = http1.parse(head)
+        self._server.serve(self._begin(http1.parse(head)))
+
+    def _begin(self, request: Request) -> Exchange:
         self.exchange = exchange = Exchange(self, request)
         self._finished = False
         self._chunked = False
         self._left = http1.Chunks() if request.length is None else request.length
         self._is_last = not request.keeps or self._server.is_leaving
-        self._server.serve(exchange)
+        return exchange
 
     def read_body(self, most: int, then: Callable[[Exchange], None]) -> None:
         """Collect the body of the request that is being served."""
@@ -489,6 +541,17 @@ class Connection:
             self._watch(self._events | READ)
         if self._input:
             self._go_on()
+        elif exchange.on_answered is not None and not self._is_ended and self._asks_a_lot():
+            exchange.on_answered(exchange)
+
+    def _asks_a_lot(self) -> bool:
+        """Whether the client has got many answers within a second."""
+        self._answers += 1
+        if self._answers >= _A_LOT:
+            return True
+        if self.deadline - self._counted_from > 1.0:
+            self._answers, self._counted_from = 0, self.deadline
+        return False
 
     def _linger(self) -> None:
         """Close once the client has seen the answer: a client that still sends would be reset instead."""

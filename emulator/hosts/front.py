@@ -18,7 +18,7 @@ from emulator.hosts.http1 import Headers, Refused, host_of, reason_of
 from emulator.hosts.loop import READ, Loop
 from emulator.hosts.places import Places
 from emulator.hosts.remembered import Remembered
-from emulator.hosts.requestlog import RequestLog
+from emulator.hosts.requestlog import Asked, RequestLog
 from emulator.hosts.rewrite import FaultError, Outcome, Surroundings
 from emulator.hosts.urls import Url
 from emulator.hosts.webconfig import Config, Handler
@@ -30,6 +30,7 @@ _LEAVING = 0.1
 _ASKS_AGAIN = 0.3
 """Seconds within which a client that keeps its connection is waited for, to be told that it ends."""
 _SWEEP = 1.0
+_OF_THE_CLIENT = {"LOCAL_ADDR", "REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT"}
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
 
 
@@ -60,7 +61,8 @@ class Site:
         """The application that a path belongs to."""
         place = self.places.application_of(path)
         if place.prefix not in self._applications:
-            self._applications[place.prefix] = Application(self._front, place.folder, place.prefix)
+            made = Application(self._front, place.folder, place.prefix, self.places.changes)
+            self._applications[place.prefix] = made
         return self._applications[place.prefix]
 
     @property
@@ -115,17 +117,23 @@ class Front:
             self.loop.stop()
             return
         self.is_leaving = True
+        for one in self._applications:
+            one.leave()
         self.loop.later(_LEAVING, self._close_listening)
 
     def end(self) -> None:
         """End what runs."""
-        applications = [one for site in self.sites for one in site.applications]
+        applications = self._applications
         for one in applications:
             one.close()
         for one in applications:
             one.wait(5.0)
         if self._log is not None:
             self._log.flush()
+
+    @property
+    def _applications(self) -> list[Application]:
+        return [one for site in self.sites for one in site.applications]
 
     # What connections tell
 
@@ -181,6 +189,7 @@ class Front:
     def _handle(self, handler: Handler, config: Config, asked: "_Asked", application: Application) -> None:
         exchange = asked.exchange
         if handler.kind == "python":
+            exchange.repeats = exchange.request.is_plain and asked.is_the_same_for_all()
             self._with_body(
                 exchange, config, lambda exchange: application.serve(exchange, asked.environ(), handler.buffered)
             )
@@ -198,6 +207,11 @@ class Front:
         """Take note of an answer that has ended."""
         if self._log is not None:
             self._log.add(exchange)
+
+    def note(self, asked: Asked, status: int, sent: int, taken: float) -> None:
+        """Take note of what a process has answered by itself."""
+        if self._log is not None:
+            self._log.note(asked, status, sent, taken)
 
     def closed(self, connection: Connection) -> None:
         """Take note of a connection that is gone."""
@@ -305,20 +319,30 @@ class Front:
 class _Asked:
     """What the rewrite module and applications are told of one request."""
 
-    __slots__ = ("exchange", "outcome", "site", "url")
+    __slots__ = ("_has_looked", "exchange", "outcome", "site", "url")
 
     def __init__(self, site: Site, exchange: Exchange, url: Url) -> None:
         self.site = site
         self.exchange = exchange
         self.url = url
         self.outcome: Outcome | None = None
+        self._has_looked = False  # at something else than the request
+
+    def is_the_same_for_all(self) -> bool:
+        """Whether nothing but the request has decided what becomes of it: no file, and not who has asked."""
+        has_looked = self._has_looked or self.exchange.connection.place.scheme != "http"
+        changed = self.outcome.variables if self.outcome else ()
+        return not has_looked and not any(name.upper() in _OF_THE_CLIENT for name, _ in changed)
 
     def lookup(self, name: str) -> str:
         """A server variable, for a rule."""
+        if name in _OF_THE_CLIENT:
+            self._has_looked = True
         return urls.text_of(self.environ().get(name, ""))
 
     def find(self, path: str) -> Path | None:
         """A file, for a rule."""
+        self._has_looked = True
         return self.site.places.find(path)
 
     def environ(self) -> dict[str, str]:

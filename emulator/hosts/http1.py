@@ -6,20 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
+from emulator.hosts import heads
 from emulator.hosts.remembered import Remembered
 
 MOST_HEAD = 64 * 1024
 """Bytes that the head of a request may have. IIS takes 16 KB; what is developed on one machine shares its cookies."""
 MOST_HEADERS = 256
 _MOST_TARGET = 16 * 1024
+END = b"\r\n\r\n"
+"""What follows a head."""
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _LINE = re.compile(rf"({_WORD}) ([^\x00-\x20\x7f]+) HTTP/1\.([01])")
 _FIELDS = re.compile(rf"(?:\r\n{_WORD}:[^\x00-\x08\x0a-\x1f\x7f]*)*")
 _FIELD = re.compile(rf"\r\n({_WORD}):[ \t]*([^\r]*)")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_OF_THE_CONNECTION = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "trailer"}
-"""Headers that are about one connection (RFC 9110, 7.6.1): an application's own do not travel."""
 Headers = Sequence[tuple[str, str]]
 
 
@@ -35,6 +36,7 @@ class Request(NamedTuple):
     """The head of a request. Texts are latin-1 of the bytes; the names of headers are as they came.
 
     `length` is that of its body in bytes, None if it comes in chunks. `variables` are the headers as CGI has them.
+    `head` is all of it with what ends it.
     """
 
     method: str
@@ -44,6 +46,12 @@ class Request(NamedTuple):
     length: int | None
     keeps: bool
     variables: Mapping[str, str]
+    head: bytes = b""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a GET without a body on a connection that is kept."""
+        return self.method == "GET" and self.length == 0 and self.keeps and self.minor == 1
 
     def all(self, name: str) -> list[str]:
         """The values of a header, whose name is given in lower case."""
@@ -74,7 +82,7 @@ def _parse(head: bytes) -> Request:
     headers = [(name, value.rstrip(" \t")) for name, value in _FIELD.findall(fields)]
     if len(headers) > MOST_HEADERS:
         raise Refused(431, f"it has more than {MOST_HEADERS} headers")
-    return _framed(method, target, minor, headers)
+    return _framed(method, target, minor, headers)._replace(head=head + END)
 
 
 def _framed(method: str, target: str, minor: int, headers: Headers) -> Request:
@@ -187,22 +195,15 @@ class Chunks:
 
 def render(status: int, reason: str, headers: Iterable[tuple[str, str]], framing: str) -> bytes:
     """The head of an answer; `framing` are the lines that say how it ends. It has a date, and names a server."""
-    head, has_date = _RENDERED[status, reason, tuple(headers)]
-    dated = "" if has_date else f"Date: {date()}\r\n"
-    return f"{head}{dated}{framing}\r\n".encode("latin-1", "replace")
+    return heads.ended(_BEGUN[status, reason, tuple(headers)], framing, date())
 
 
-def _rendered(told: tuple[int, str, tuple[tuple[str, str], ...]]) -> tuple[str, bool]:
+def _begun(told: tuple[int, str, tuple[tuple[str, str], ...]]) -> tuple[str, bool]:
     status, reason, headers = told
-    names = {name.lower() for name, _ in headers}
-    lines = [f"HTTP/1.1 {status} {reason or _REASONS.get(status, '')}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OF_THE_CONNECTION]
-    if "server" not in names:
-        lines.append("Server: rolepack\r\n")
-    return "".join(lines), "date" in names
+    return heads.begun(status, reason or reason_of(status), headers)
 
 
-_RENDERED = Remembered(_rendered)
+_BEGUN = Remembered(_begun)
 
 
 def host_of(written: str) -> str:
@@ -216,13 +217,9 @@ def reason_of(status: int) -> str:
     return _REASONS.get(status, "")
 
 
-def _date(second: int) -> str:
-    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second))
-
-
 def date(moment: float | None = None) -> str:
     """A moment as HTTP writes it; now, if none is given."""
     return _DATES[int(time.time() if moment is None else moment)]
 
 
-_DATES = Remembered(_date)
+_DATES = Remembered(heads.date)

@@ -1,6 +1,7 @@
 """A request that an application answers, and its answer until the client gets it."""
 
 from emulator.hosts.connection import Exchange
+from emulator.hosts.heads import length_of, without_length
 from emulator.hosts.http1 import Headers
 
 _PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
@@ -13,7 +14,7 @@ class Job:
     its place; with a limit of 0 nothing is.
     """
 
-    __slots__ = ("_head", "_held", "_is_begun", "_size", "began", "environ", "exchange", "limit")
+    __slots__ = ("_head", "_held", "_is_begun", "_size", "began", "environ", "exchange", "limit", "number")
 
     def __init__(self, exchange: Exchange, environ: dict[str, str], limit: int) -> None:
         self.exchange = exchange
@@ -21,6 +22,8 @@ class Job:
         self.limit = limit
         self.began = 0.0
         """When a process got it."""
+        self.number = 0
+        """Which of those it is that the process was given; 0 for none."""
         self._head: tuple[int, str, Headers] | None = None
         self._held: list[bytes] = []
         self._size = 0
@@ -29,9 +32,9 @@ class Job:
     def answer(self, status: int, reason: str, headers: Headers, body: bytes) -> None:
         """The whole answer at once."""
         is_head = self.exchange.request.method == "HEAD"
-        length = _length(headers)
+        length = length_of(headers)
         if length is not None:
-            headers = _without_length(headers)
+            headers = without_length(headers)
         if is_head and length is not None:
             self.exchange.begin(status, headers, length, reason)
             self.exchange.finish()
@@ -52,7 +55,7 @@ class Job:
             return True
         self._is_begun = True
         status, reason, headers = self._head
-        self.exchange.begin(status, _without_length(headers), _length(headers), reason)
+        self.exchange.begin(status, without_length(headers), length_of(headers), reason)
         held, self._held = b"".join(self._held), []
         return self.exchange.write(held)
 
@@ -69,14 +72,3 @@ class Job:
             self.exchange.abort()
         else:
             self.exchange.answer(status, _PLAIN, text.encode("utf-8", "backslashreplace"))
-
-
-def _length(headers: Headers) -> int | None:
-    for name, value in headers:
-        if len(name) == 14 and name.lower() == "content-length" and value.isascii() and value.isdigit():
-            return int(value)
-    return None
-
-
-def _without_length(headers: Headers) -> Headers:
-    return tuple(one for one in headers if one[0].lower() != "content-length")

@@ -59,6 +59,7 @@ class Places:
         self._counts: dict[str, Counts] = {}
         self._seen: dict[str, tuple[int, int] | None] = {}
         self._look_at = 0.0
+        self._changes = 0
 
     def place_of(self, path: str) -> Place:
         """The innermost folder that a path belongs to."""
@@ -77,18 +78,25 @@ class Places:
 
     def counts(self, path: str) -> Counts:
         """What counts for a path; MalformedError if a web.config cannot be read."""
-        now = time.monotonic()
-        if now > self._look_at:
-            self._look_at = now + _LOOK_AGAIN
-            if any(_told(name) != before for name, before in self._seen.items()) or len(self._counts) > _KEPT:
-                self._counts.clear()
-                self._seen.clear()
+        self.changes()
         known = self._counts.get(path)
         if known is None:
             known = Counts(self._read(path), path)
             if len(path) <= _LONGEST and len(self._counts) <= _KEPT:
                 self._counts[path] = known
         return known
+
+    def changes(self) -> int:
+        """How often what web.config files say has changed by now."""
+        now = time.monotonic()
+        if now > self._look_at:
+            self._look_at = now + _LOOK_AGAIN
+            has_changed = any(_told(name) != before for name, before in self._seen.items())
+            self._changes += has_changed
+            if has_changed or len(self._counts) > _KEPT:
+                self._counts.clear()
+                self._seen.clear()
+        return self._changes
 
     def handler(self, counts: Counts, method: str, path: str) -> Chosen | None:
         """The handler for a verb and a path, of what counts for that path."""

@@ -11,9 +11,16 @@ from emulator.hosts.elements import MalformedError
 from emulator.hosts.job import Job
 from emulator.hosts.loop import Loop, Timer
 from emulator.hosts.process import Limits, Process, Work, how
+from emulator.hosts.requestlog import Asked
 
 _LOOK = 0.25
 """Seconds between two looks at requests that take too long."""
+_CARE = 0.01
+"""The same for processes that are lent connections."""
+_IDLE = 1.0
+"""Seconds after which a connection is had back on which nothing is asked."""
+_UNCOUNTED = 256
+"""Requests that processes may have answered on lent connections and not told of yet."""
 _PATIENCE = 5.0
 """Seconds that a process may take to end when it has nothing to do any more."""
 
@@ -22,6 +29,13 @@ class Owner(Protocol):
     """Who has a pool."""
 
     loop: Loop
+
+    @property
+    def note(self) -> Callable[[Asked, int, int, float], None]:
+        """Told of what processes have answered without the front end."""
+
+    def look(self) -> None:
+        """See whether what processes were told is still so."""
 
     def work(self) -> Work:
         """What a new process is to run; MalformedError if nobody can tell."""
@@ -35,6 +49,7 @@ class Pool:
 
     def __init__(self, owner: Owner) -> None:
         self.loop = owner.loop
+        self.note = owner.note
         self._owner = owner
         self._limits = Limits()
         self._processes: list[Process] = []
@@ -47,9 +62,14 @@ class Pool:
         self._look: Timer | None = None
         self._idle: Timer | None = None
         self._on_first: Callable[[str], None] | None = None
+        self._lends = True
+        self._care: Timer | None = None
+        self._look_again = 0.0
 
     def serve(self, job: Job) -> None:
         """Have a request answered by the next process that is free."""
+        if job.exchange.repeats:
+            job.exchange.on_answered = self._lend
         if self._free:
             self._free.pop().give(job)
         elif len(self._waiting) >= self._limits.queue_length > 0:
@@ -57,8 +77,7 @@ class Pool:
         else:
             self._waiting.append(job)
             self._start_more()
-        if self._look is None:
-            self._look = self.loop.later(_LOOK, self._look_after)
+        self._look_soon()
 
     def warm(self, then: Callable[[str], None]) -> None:
         """Start all processes before anybody asks; tell why the first could not load the application, or nothing."""
@@ -69,6 +88,7 @@ class Pool:
 
     def retire(self) -> None:
         """Go on with new processes; those there are end when they have answered what they are answering."""
+        self._end_loans()
         there, self._processes, self._free = self._processes, [], []
         for process in there:
             if process.job is None:
@@ -80,6 +100,7 @@ class Pool:
 
     def close(self) -> None:
         """End all processes: those that are busy at once."""
+        self._end_loans()
         for process in (*self._processes, *self._going):
             if process.job is not None or not process.is_loaded:
                 process.kill()
@@ -99,7 +120,8 @@ class Pool:
     @property
     def is_busy(self) -> bool:
         """Whether a request is being answered or waits."""
-        return bool(self._waiting or self._going) or len(self._free) < len(self._processes)
+        is_idle = len(self._free) == len(self._processes) and not any(process.holds_up for process in self._processes)
+        return bool(self._waiting or self._going) or not is_idle
 
     # What processes tell
 
@@ -148,6 +170,65 @@ class Pool:
             self._free.append(process)
             if self._idle is None and limits.idle_timeout:
                 self._idle = self.loop.later(limits.idle_timeout, self._end_idle)
+
+    def busy(self, process: Process) -> None:
+        """A process answers on a connection what the front end has to see to now."""
+        if process in self._free:
+            self._free.remove(process)
+        self._look_soon()
+
+    def give_back(self, jobs: list[Job]) -> None:
+        """Requests that a process was given, and does not get to, are for another one."""
+        self._waiting.extendleft(reversed(jobs))
+        while self._waiting and self._free:
+            self._free.pop().give(self._waiting.popleft())
+        if self._waiting:
+            self._start_more()
+
+    # Connections that processes are lent
+
+    def leave(self) -> None:
+        """Lend nothing more."""
+        self._lends = False
+        for process in list(self._processes):
+            process.take_back()
+
+    def forget(self) -> bool:
+        """Have processes forget what they were shown; False if one of them has to be asked again."""
+        return all(process.forget() for process in list(self._processes))
+
+    def _lend(self, exchange: Exchange) -> None:
+        """Lend a connection on which much is asked to the process that has the fewest."""
+        there = [one for one in self._processes if one.may_have(exchange) and not self._is_nearly_through(one)]
+        if not there or not self._lends:
+            return
+        min(there, key=lambda process: process.lent).lend(exchange)
+        if self._care is None:
+            self._care = self.loop.later(_CARE, self._take_care)
+        self._look_soon()
+
+    def _is_nearly_through(self, process: Process) -> bool:
+        """Whether it may answer few requests more, which have to be counted one by one."""
+        return 0 < self._limits.instance_max_requests < process.served + _UNCOUNTED
+
+    def _take_care(self) -> None:
+        """Have connections back where others take long; now and then see whether all is as it was."""
+        now = time.monotonic()
+        for process in (*self._processes, *self._going):
+            if process.is_slow(now) or self._is_nearly_through(process) or not self._lends:
+                process.take_back()
+        if now > self._look_again:
+            self._look_again = now + _LOOK
+            for process in list(self._processes):
+                if process.is_idle_since(now - _IDLE):
+                    process.take_back()
+            self._owner.look()
+        is_needed = any(process.holds_up for process in (*self._processes, *self._going))
+        self._care = self.loop.later(_CARE, self._take_care) if is_needed else None
+
+    def _end_loans(self) -> None:
+        for process in list(self._processes):
+            process.end_loans()
 
     # What the pool does about it
 
@@ -201,6 +282,10 @@ class Pool:
         if self._waiting:
             self._start_more()
         self._look = self.loop.later(_LOOK, self._look_after) if self.is_busy else None
+
+    def _look_soon(self) -> None:
+        if self._look is None:
+            self._look = self.loop.later(_LOOK, self._look_after)
 
     def _end_idle(self) -> None:
         self._idle = None

@@ -1,20 +1,28 @@
 """A process of an application, seen from the front end: `wsgi.py` is its other side."""
 
-import marshal
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from emulator.hosts import loans as lending
+from emulator.hosts.connection import Exchange
+from emulator.hosts.frames import Frames
 from emulator.hosts.job import Job
-from emulator.hosts.loop import READ, WRITE, Loop
+from emulator.hosts.loans import Ended, Loans
+from emulator.hosts.loop import Loop
+from emulator.hosts.requestlog import Asked
 
 PROGRAM = Path(__file__).with_name("wsgi.py")
-_PIECE = 32 * 1024
+_TRIES = 50
+"""How often the lock of a page is asked for, a millisecond apart, before its process is taken for one that hangs."""
+_LONG = 0.01
+"""Seconds after which a request takes so long that others should not wait behind it."""
 
 
 class Limits(NamedTuple):
@@ -45,6 +53,10 @@ class Pool(Protocol):
 
     loop: Loop
 
+    @property
+    def note(self) -> Callable[[Asked, int, int, float], None]:
+        """Told of what was answered without the front end."""
+
     def loaded(self, process: "Process", kind: str) -> None:
         """A process is there."""
 
@@ -57,38 +69,57 @@ class Pool(Protocol):
     def free(self, process: "Process") -> None:
         """A process has nothing to do."""
 
+    def busy(self, process: "Process") -> None:
+        """A process has something to do that it was not given."""
+
+    def give_back(self, jobs: list[Job]) -> None:
+        """Requests that a process was given, and does not get to, are for another one."""
+
 
 class Process:
-    """A process, and the request that it is answering."""
+    """A process, and what it is doing."""
 
     def __init__(self, pool: Pool, work: Work) -> None:
-        self.job: Job | None = None
+        self.jobs: deque[Job] = deque()
+        """What it is answering, and perhaps what it was given to be answered next."""
         self.is_loaded = False
         self.served = 0
         self.active = time.monotonic()
         """When it was last heard of, or given something to do."""
         self._pool = pool
-        self._loop = pool.loop
-        self._input = bytearray()
-        self._output = b""
-        self._events = 0
-        self._socket, self._process = _start(work)
-        self._watch(READ)
-        self._send(dict(work.told))
+        self._given = 0
+        self._is_settling = False
+        self._is_closing = self._is_closed = False
+        can_lend = lending.IS_POSSIBLE and not work.told["debugger"]
+        self._loans = Loans() if can_lend else None
+        connected, self._process = _start(work, self._loans.file if self._loans else None)
+        self._frames = Frames(pool.loop, connected, self._take, self._gone)
+        self._frames.send({**work.told, "page": self._loans.file if self._loans else None})
+
+    @property
+    def job(self) -> Job | None:
+        """What it is answering."""
+        return self.jobs[0] if self.jobs else None
 
     def give(self, job: Job) -> None:
         """Let it answer a request."""
-        self.job = job
+        self.jobs.append(job)
         self.served += 1
+        self._given += 1
+        job.number = self._given
         self.active = job.began = time.monotonic()
         body = job.exchange.body
-        self._send((job.environ, body.bytes if body.path is None else str(body.path)))
+        shown = self._loans.show(job) if self._loans and job.exchange.repeats else None
+        told = job.environ, body.bytes if body.path is None else str(body.path), shown
+        self._frames.send(("job", job.number, *told))
 
     def late(self, now: float, limits: Limits) -> str:
         """Why it has had its time; empty if it has not."""
-        if self.is_loaded and self.job is None:
+        asked = self._loans.asked_since() if self._loans else None
+        if self.is_loaded and not self.jobs and asked is None:
             return ""
-        if limits.activity_timeout and now - self.active > limits.activity_timeout and self._events & READ:
+        silent = now - (self.active if asked is None else max(asked, self.active))
+        if limits.activity_timeout and silent > limits.activity_timeout and not self._frames.is_paused:
             return f"it was silent for {limits.activity_timeout:g} s (activityTimeout)"
         if self.job and limits.request_timeout and now - self.job.began > limits.request_timeout:
             return f"the request has taken more than {limits.request_timeout:g} s (requestTimeout)"
@@ -99,6 +130,7 @@ class Process:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        self._settle_dead()
 
     def wait(self, seconds: float) -> None:
         """Wait until it has ended; then end it."""
@@ -108,61 +140,117 @@ class Process:
             self.kill()
 
     def close(self) -> None:
-        """Let it end by itself."""
-        if self._socket.fileno() >= 0:
-            self._watch(0)
-            self._socket.close()
-
-    def _watch(self, events: int) -> None:
-        if events != self._events:
-            self._events = events
-            self._loop.watch(self._socket, events, self._ready)
-
-    def _send(self, value: Any) -> None:
-        told = marshal.dumps(value)
-        self._output += len(told).to_bytes(4, "little") + told
-        self._flush()
-
-    def _flush(self) -> None:
-        try:
-            sent = self._socket.send(self._output)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return  # that it has ended is read
-        self._output = self._output[sent:]
-        self._watch(self._events | WRITE if self._output else self._events & ~WRITE)
-
-    def _ready(self, events: int) -> None:
-        if events & WRITE:
-            self._flush()
-        if events & READ and self._events & READ:
-            self._read()
-
-    def _read(self) -> None:
-        try:
-            piece = self._socket.recv(_PIECE)
-        except BlockingIOError:
+        """Let it end by itself; it may still tell what it has answered."""
+        if self._loans is None or self._process.poll() is not None:
+            self._hang_up()
             return
-        except OSError:
-            piece = b""
-        if not piece:
-            self._pool.ended(self, self._code())
+        self._is_closing = True
+        self._frames.say_no_more()
+
+    def _hang_up(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._frames.close()
+            if self._loans is not None:
+                self._loans.close()
+
+    # Connections that it is lent
+
+    @property
+    def lent(self) -> int:
+        """How many connections it has."""
+        return self._loans.count if self._loans else 0
+
+    @property
+    def holds_up(self) -> bool:
+        """Whether others wait behind what it does: on connections that it has, or jobs that it was given."""
+        return self.lent > 0 or len(self.jobs) > 1
+
+    def may_have(self, exchange: Exchange) -> bool:
+        """Whether it can answer what a client has asked, and does nothing else now."""
+        is_ready = self.is_loaded and not self.jobs and not self._is_settling and not self._frames.is_paused
+        return self._loans is not None and is_ready and self._loans.knows(exchange)
+
+    def lend(self, exchange: Exchange) -> None:
+        """Lend it the connection of a client, if that can be."""
+        if self._loans is not None:
+            self._loans.lend(exchange.connection, self._frames.send_file)
+
+    def is_slow(self, now: float) -> bool:
+        """Whether what it does takes so long that others should not wait behind it."""
+        since = self.job.began if self.job else self._loans.asked_since() if self._loans else None
+        return since is not None and now - since > _LONG
+
+    def is_idle_since(self, moment: float) -> bool:
+        """Whether it has a connection on which nothing was asked since a moment (time.monotonic)."""
+        return self._loans is not None and self._loans.is_idle_since(moment)
+
+    def take_back(self) -> bool:
+        """Have all back that waits; False if it is just reading or answering on a connection."""
+        if self._loans is None or not self.holds_up:
+            return True
+        self._frames.receive()  # it may be waiting for that
+        if not self._loans.hold():
+            return False
+        self._frames.receive()
+        ended = self._loans.end(self._given)
+        self._frames.send(("taken",))
+        self._settle(self._loans, ended)
+        return True
+
+    def end_loans(self) -> None:
+        """Have all back that waits, or end it."""
+        for _ in range(_TRIES):
+            if self.take_back():
+                return
+            time.sleep(0.001)
+        self.kill()
+
+    def forget(self) -> bool:
+        """Have it forget what it was shown; False if that has to wait for a moment."""
+        if not self.take_back():
+            return False
+        if self._loans is not None:
+            self._loans.forget()
+            self._frames.send(("forget",))
+        return True
+
+    def _settle(self, loans: Loans, ended: Ended) -> None:
+        """Find out what it does now, and have the rest back."""
+        was_busy = bool(self.jobs)
+        self._is_settling = True  # nothing new begins meanwhile
+        self._frames.take()
+        self._is_settling = False
+        waiting = [job for job in self.jobs if job.number and not (ended.is_begun and job.number == self._given)]
+        self.jobs = deque(job for job in self.jobs if job not in waiting)
+        asking = loans.settle(ended)
+        if asking is not None:
+            self.jobs.append(asking)
+        if self._process.returncode is None:
+            if self.jobs and not was_busy:
+                self._pool.busy(self)
+            elif was_busy and not self.jobs:
+                self._pool.free(self)
+        if waiting:
+            self._pool.give_back(waiting)
+        loans.resume()
+
+    def _settle_dead(self) -> None:
+        if self._loans is not None and self.holds_up:
+            self._frames.receive()
+            self._settle(self._loans, self._loans.end(self._given))
+
+    # What it says, see wsgi.py and loans.py
+
+    def _gone(self) -> None:
+        """It says no more."""
+        if self._is_closing:
+            self._hang_up()
             return
-        self.active = time.monotonic()
-        buffer = self._input
-        if not buffer and len(piece) == 4 + int.from_bytes(piece[:4], "little"):
-            self._take(marshal.loads(memoryview(piece)[4:]))  # noqa: S302 - of our own program
-            return
-        buffer += piece
-        at, size = 0, len(buffer)
-        while size - at >= 4:
-            end = at + 4 + int.from_bytes(buffer[at : at + 4], "little")
-            if size < end:
-                break
-            self._take(marshal.loads(buffer[at + 4 : end]))  # noqa: S302 - of our own program
-            at = end
-        del buffer[:at]
+        code = self._code()
+        if self.holds_up:
+            self.kill()
+        self._pool.ended(self, code)
 
     def _code(self) -> int | None:
         try:
@@ -171,37 +259,54 @@ class Process:
             return None
 
     def _take(self, value: Any) -> None:
-        """What it has said, see wsgi.py."""
-        job = self.job
-        if job is None:
-            kind, text = value
-            self.is_loaded = kind == "loaded"
-            if self.is_loaded:
-                self._pool.loaded(self, text)
-            else:
-                self._pool.failed(self, text)
+        self.active = time.monotonic()
+        if type(value) is tuple and type(value[0]) is str and value[0] != "error":
+            self._hear(*value)
             return
+        job = self.jobs[0]
         if isinstance(value, bytes):
             self._take_piece(job, value)
         elif value is not None and value[0] != "error" and not value[4]:
             job.begin(*value[:3])
             self._take_piece(job, value[3])
         else:
-            self.job = None
+            self.jobs.popleft()
             try:
                 _end(job, value)
             finally:
-                self._pool.free(self)
+                if not self._is_settling:
+                    self._pool.free(self)
+
+    def _hear(self, word: str, *told: Any) -> None:
+        if word == "loaded":
+            self.is_loaded = True
+            self._pool.loaded(self, *told)
+        elif word == "failed":
+            self._pool.failed(self, *told)
+        elif self._loans is not None:
+            self._hear_of_loans(self._loans, word, told)
+
+    def _hear_of_loans(self, loans: Loans, word: str, told: tuple[Any, ...]) -> None:
+        if word == "back":
+            loans.back(*told)
+            if not self._is_settling:
+                loans.resume()
+        elif word == "mine":
+            self.jobs.appendleft(loans.mine(*told))
+            if not self._is_settling and len(self.jobs) == 1:
+                self._pool.busy(self)
+        else:
+            self.served += len(told[0])
+            loans.answered(told[0], self._pool.note)
 
     def _take_piece(self, job: Job, piece: bytes) -> None:
         if not job.take(piece):
-            self._watch(self._events & ~READ)  # the client is slow, so the application waits
+            self._frames.pause()  # the client is slow, so the application waits
             job.exchange.on_drained = job.exchange.on_gone = self._go_on
 
     def _go_on(self) -> None:
         self.active = time.monotonic()
-        if self._socket.fileno() >= 0:
-            self._watch(self._events | READ)
+        self._frames.go_on()
 
 
 def _end(job: Job, value: Any) -> None:
@@ -214,8 +319,8 @@ def _end(job: Job, value: Any) -> None:
         job.answer(*value[:4])
 
 
-def _start(work: Work) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
-    """Start a process whose standard input is a socket; that, and the process."""
+def _start(work: Work, file: int | None) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    """Start a process whose standard input is a socket and that inherits a file; the socket, and the process."""
     ours, theirs = socket.socketpair()
     with theirs:
         if os.name == "nt":
@@ -224,7 +329,8 @@ def _start(work: Work) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
             with process.stdin:
                 process.stdin.write(theirs.share(process.pid))  # type: ignore[attr-defined, unused-ignore]
         else:
-            process = subprocess.Popen(work.argv, env=work.environ, stdin=theirs.fileno())
+            files = () if file is None else (file,)
+            process = subprocess.Popen(work.argv, env=work.environ, stdin=theirs.fileno(), pass_fds=files)
     ours.setblocking(False)
     return ours, process
 

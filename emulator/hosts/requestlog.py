@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from urllib.parse import quote
 
-from emulator.hosts.connection import Exchange, Place
+from emulator.hosts.connection import Exchange
 from emulator.hosts.loop import Loop, Timer
 from emulator.hosts.remembered import Remembered
 
@@ -15,7 +15,7 @@ _WRITTEN_AFTER = 0.1
 _KEPT = 100_000
 """Lines that wait at most; beyond them the newest are forgotten."""
 _FIELDS = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port c-ip cs(User-Agent) sc-status sc-bytes time-taken"
-Asked = tuple[Place, str, str, str, str]
+Asked = tuple[tuple[str, str, int], str, str, str, str]
 """The endpoint of the instance, method, target, client and its agent."""
 Answered = tuple[Asked, int, int, float]
 """What was asked, status, bytes of the body, seconds."""
@@ -34,16 +34,19 @@ class RequestLog:
     def add(self, exchange: Exchange) -> None:
         """Note what was answered."""
         request, connection = exchange.request, exchange.connection
+        asked = (
+            connection.place,
+            request.method,
+            request.target,
+            connection.variables["REMOTE_ADDR"],
+            request.variables.get("HTTP_USER_AGENT", ""),
+        )
+        self.note(asked, exchange.status, exchange.sent, time.monotonic() - exchange.began)
+
+    def note(self, asked: Asked, status: int, sent: int, taken: float) -> None:
+        """Note what was answered, elsewhere perhaps."""
         if len(self._answered) < _KEPT:
-            asked = (
-                connection.place,
-                request.method,
-                request.target,
-                connection.variables["REMOTE_ADDR"],
-                request.variables.get("HTTP_USER_AGENT", ""),
-            )
-            taken = time.perf_counter() - exchange.began
-            self._answered.append((asked, exchange.status, exchange.sent, taken))
+            self._answered.append((asked, status, sent, taken))
         if self._timer is None:
             self._timer = self._loop.later(_WRITTEN_AFTER, self.flush)
 

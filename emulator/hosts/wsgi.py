@@ -25,11 +25,17 @@ import traceback
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
+    from types import ModuleType, TracebackType
     from typing import Any, NoReturn, Protocol
 
     Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
     Headers = list[tuple[str, str]]
+
+    class Client(Protocol):
+        """Who gets an answer: the front end, or a client on a connection that it has lent."""
+
+        def send(self, value: Any) -> None:
+            """Send the head and the first piece of an answer, a piece, None as its end, or an error."""
 
     class Input(Protocol):
         """The body of a request."""
@@ -40,6 +46,9 @@ if TYPE_CHECKING:
 
 _MOST_TOLD = 64 * 1024
 """Characters of an application's output that are told with an error."""
+_PIECE = 64 * 1024
+_FILES = 4096
+"""Bytes that the front end may have said at once, and those for the files that came with them."""
 _LARGEST = 256 * 1024
 """Bytes of an answer that are sent at once: the front end keeps little of what a client has not taken."""
 _IS_COROUTINE = 0x80
@@ -61,6 +70,17 @@ class Channel:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._input = bytearray()
+        self.files: list[int] = []
+        """Those that have come with values."""
+
+    def fileno(self) -> int:
+        """Its socket."""
+        return self._socket.fileno()
+
+    @property
+    def has_value(self) -> bool:
+        """Whether a value has come whole already."""
+        return len(self._input) >= 4 + int.from_bytes(self._input[:4], "little") > 4
 
     def receive(self) -> Any:
         """The next value."""
@@ -76,7 +96,12 @@ class Channel:
 
     def _more(self) -> None:
         try:
-            piece = self._socket.recv(65536)
+            if os.name == "nt":
+                piece = self._socket.recv(_PIECE)
+            else:
+                piece, told, _, _ = self._socket.recvmsg(_PIECE, _FILES, socket.MSG_CMSG_CLOEXEC)
+                for _, _, files in told:
+                    self.files += memoryview(files[: len(files) & ~3]).cast("i")
         except OSError:
             raise GoneError from None
         if not piece:
@@ -211,10 +236,10 @@ def told_of(error: BaseException | None) -> str:
 class Response:
     """The start_response of one request, and what it has said; as permissive as wfastcgi."""
 
-    __slots__ = ("_channel", "head", "is_sent", "written")
+    __slots__ = ("_to", "head", "is_sent", "written")
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, to: Client) -> None:
+        self._to = to
         self.head: tuple[int, str, tuple[tuple[str, str], ...]] | None = None
         self.is_sent = False
         self.written = False
@@ -265,12 +290,12 @@ class Response:
         assert self.head is not None  # noqa: S101 - it was looked at
         if self.is_sent:
             if piece:
-                self._channel.send(piece)
+                self._to.send(piece)
             if is_last:
-                self._channel.send(None)
+                self._to.send(None)
         elif piece or is_last:
             self.is_sent = True
-            self._channel.send((*self.head, piece, is_last))
+            self._to.send((*self.head, piece, is_last))
 
 
 def _text(value: Any) -> str:
@@ -334,6 +359,8 @@ class Server:
         self._always: dict[str, str] = told["always"]
         self._out, self._errors = Copied(sys.stdout), Copied(sys.stderr)
         self._copy_output()
+        self._lent = lendable(channel, told["page"])
+        self._is_lent = False
         self.kind = ""
         """Of the application: `wsgi` or `asgi`."""
         self.application = self._load(told)
@@ -378,36 +405,66 @@ class Server:
 
     def serve(self) -> None:
         """Serve requests, one after the other, until there is no front end any more."""
-        self._channel.send(("loaded", self.kind))
+        channel, lent = self._channel, self._lent
+        channel.send(("loaded", self.kind))
         while True:
-            told, body = self._channel.receive()
-            os.environ.update(self._settings)
-            self._copy_output()
-            try:
-                stream: Any = open(body, "rb") if isinstance(body, str) else io.BytesIO(body)  # noqa: SIM115, PTH123
-            except FileNotFoundError:  # the client has gone meanwhile
-                self._channel.send(("error", "the client is gone"))
-                continue
-            try:
-                self._answer(environ_of({**self._always, **told}, stream, self._errors))
-            finally:
-                stream.close()
-                self._out.end()
-                self._errors.end()
+            if lent is None or not lent.is_any or lent.serve(self._answer_lent):
+                self._hear(*channel.receive())
+                while channel.has_value:
+                    self._hear(*channel.receive())
 
     def close(self) -> None:
-        """Tell the log that this is the end."""
+        """Tell the log that this is the end, and the front end what it does not know yet."""
         with contextlib.suppress(OSError):
             self._log("wfastcgi.py (rolepack) closed")
+        with contextlib.suppress(GoneError):
+            if self._lent is not None:
+                self._lent.tell()
 
-    def _answer(self, environ: dict[str, Any]) -> None:
-        response = Response(self._channel)
+    def _hear(self, word: str, *told: Any) -> None:
+        """Do what the front end says."""
+        if word == "job":
+            self._work(*told)
+            return
+        assert self._lent is not None  # noqa: S101 - nothing is lent to others
+        self._is_lent = True
+        if word == "lend":
+            self._lent.add(*told)
+        elif word == "taken":
+            self._lent.drop_taken()
+        else:
+            self._lent.forget()
+
+    def _work(self, number: int, told: dict[str, str], body: bytes | str, shown: tuple[Any, ...] | None) -> None:
+        """Answer a request."""
+        if self._lent is not None:
+            if shown is not None:
+                self._lent.show(told, shown)
+            if self._is_lent and not self._lent.may_begin(number):
+                return
         try:
-            self._run(environ, response)
+            stream: Any = open(body, "rb") if isinstance(body, str) else io.BytesIO(body)  # noqa: SIM115, PTH123
+        except FileNotFoundError:  # the client has gone meanwhile
+            self._channel.send(("error", "the client is gone"))
+            return
+        self._answer(told, stream, self._channel)
+
+    def _answer_lent(self, told: dict[str, str], client: Client) -> None:
+        self._answer(told, io.BytesIO(), client)
+
+    def _answer(self, told: dict[str, str], stream: Any, client: Client) -> None:
+        os.environ.update(self._settings)
+        self._copy_output()
+        try:
+            self._run(environ_of({**self._always, **told}, stream, self._errors), Response(client))
         except GoneError:
             raise
         except BaseException as error:  # whatever it is, SystemExit too: one request has failed, and no more
-            self._fail(error)
+            client.send(("error", self._tell("Error occurred", error)))
+        finally:
+            stream.close()
+            self._out.end()
+            self._errors.end()
 
     def _run(self, environ: dict[str, Any], response: Response) -> None:
         answer = self.application(environ, response)
@@ -422,9 +479,6 @@ class Server:
             if hasattr(answer, "close"):
                 answer.close()
         response.send(b"", is_last=True)
-
-    def _fail(self, error: BaseException | None) -> None:
-        self._channel.send(("error", self._tell("Error occurred", error)))
 
     def _tell(self, what: str, error: BaseException | None) -> str:
         """What is to be said of an error: in the output, in the log that the application has, and to the client."""
@@ -444,6 +498,26 @@ class Server:
             line = text.replace("\r\n", "\n").rstrip("\n")
             with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
                 file.write(f"{datetime.datetime.now()}: {line}\n")
+
+
+def lendable(channel: Channel, page: int | None) -> Any:
+    """What answers on connections that the front end lends, as the file of a page says that it does."""
+    if page is None:
+        return None
+    return ours("lent").Lent(channel, page, ours("page"), ours("heads"))
+
+
+def ours(name: str) -> ModuleType:
+    """A module that lies beside this file, under no name that an application could want."""
+    from importlib import util
+
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.py")  # noqa: PTH100, PTH118, PTH120
+    spec = util.spec_from_file_location(f"_rolepack_{name}", place)
+    assert spec is not None  # noqa: S101 - it lies there
+    assert spec.loader is not None  # noqa: S101
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def debugged(address: str, port: int, waits: bool) -> str:
