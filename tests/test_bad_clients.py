@@ -176,7 +176,7 @@ def read_answer(stream: BinaryIO, method: str = "GET") -> Answer:
             assert stream.readline() == b"\r\n"
         assert stream.readline() == b"\r\n"
     elif "Content-Length" not in headers:
-        body = stream.read()
+        body = b"" if match[1] in {b"204", b"304"} else stream.read()
     elif method != "HEAD":
         body = stream.read(int(headers["Content-Length"]))
     return Answer(int(match[1]), match[2].decode(), headers, body)

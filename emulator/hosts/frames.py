@@ -74,16 +74,15 @@ class Frames:
             self._input += piece
 
     def take(self) -> None:
-        """Tell of what was read and kept."""
+        """Tell of what was read and kept, one value after the other: what is told may have this called again."""
         buffer = self._input
-        at, size = 0, len(buffer)
-        while size - at >= 4:
-            end = at + 4 + int.from_bytes(buffer[at : at + 4], "little")
-            if size < end:
+        while len(buffer) >= 4:
+            end = 4 + int.from_bytes(buffer[:4], "little")
+            if len(buffer) < end:
                 break
-            self._take(marshal.loads(buffer[at + 4 : end]))  # noqa: S302 - of our own program
-            at = end
-        del buffer[:at]
+            value = marshal.loads(memoryview(buffer)[4:end].tobytes())  # noqa: S302 - of our own program
+            del buffer[:end]
+            self._take(value)
 
     def say_no_more(self) -> None:
         """Let the other side know that it will be told nothing more."""

@@ -72,10 +72,12 @@ class Loan:
 class Lent:
     """The connections that a process has."""
 
-    def __init__(self, channel: Channel, file: int, page: ModuleType, heads: ModuleType) -> None:
+    def __init__(self, channel: Channel, told: dict[str, Any], page: ModuleType, heads: ModuleType) -> None:
+        """`told` has the file of the `page` and how many requests are answered at `most`, or 0."""
         self.channel = channel
         self._states = page
-        self._page = page.Page(file)
+        self._page = page.Page(told["page"])
+        self._most = told["most"]
         self._heads = heads
         self._socket = socket.socket  # an application may put another in its place
         self._epoll = select.epoll()
@@ -86,6 +88,7 @@ class Lent:
         self._noted: list[tuple[Any, ...]] = []
         self._noted_since = 0.0
         self._dated = 0, ""
+        self._is_used = False
 
     @property
     def is_any(self) -> bool:
@@ -107,6 +110,7 @@ class Lent:
 
     def add(self, number: int, turn: int, place: Any, variables: dict[str, str]) -> None:
         """Take a connection whose file has come, unless it was taken back meanwhile."""
+        self._is_used = True
         if not self.channel.files:  # this process may open no more
             self.channel.send(("back", number, b"", b""))
             return
@@ -129,6 +133,9 @@ class Lent:
 
     def may_begin(self, job: int) -> bool:
         """Begin a job, unless the front end has taken it back."""
+        self._page.words[self._states.SERVED] += 1
+        if not self._is_used:
+            return True
         self._page.hold()
         is_ours = bool(job > self._page.words[self._states.RECALLED])
         if is_ours:
@@ -167,6 +174,10 @@ class Lent:
             return False
         now = time.monotonic_ns()
         page.note(states.SPEAKS, loan.number, 0, now)
+        if page.words[states.SERVED] >= self._most > 0:
+            self._give_back(loan, b"", b"")
+            page.note(states.WAITS)
+            return False
         try:
             piece = loan.socket.recv(_PIECE)
         except BlockingIOError:
@@ -181,6 +192,7 @@ class Lent:
             return False
         loan.plan = plan
         loan.began = now
+        page.words[states.SERVED] += 1
         page.note(states.ASKED, loan.number, plan.number, now)
         page.let_go()
         return True

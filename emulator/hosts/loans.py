@@ -77,6 +77,11 @@ class Loans:
         """Whether one of the clients has asked for nothing since a moment (time.monotonic)."""
         return any(connection.is_quiet_since(moment) for connection in self._lent.values())
 
+    @property
+    def served(self) -> int:
+        """How many requests the process has begun."""
+        return self._page.words[page.SERVED]
+
     def asked_since(self) -> float | None:
         """When (time.monotonic) what is being answered on a connection was asked; None if nothing is."""
         words = self._page.words

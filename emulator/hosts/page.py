@@ -8,11 +8,13 @@ It imports nothing of ours.
 import fcntl
 import mmap
 import os
+import time
 
-STATE, NUMBER, PLAN, SINCE, TURN, RECALLED = range(6)
+_MOMENT = 0.0005
+STATE, NUMBER, PLAN, SINCE, SERVED, TURN, RECALLED = range(7)
 """The words. By the process: what it does, the number of the loan or job, what is asked (by the number under which it
-was shown) and since when (time.monotonic_ns). By the front end: how often it has taken all loans back, and the last job
-that it has taken back.
+was shown), since when (time.monotonic_ns), and how many requests it has begun. By the front end: how often it has taken
+all loans back, and the last job that it has taken back.
 """
 WAITS, ASKED, SPEAKS, WORKS = range(4)
 """States: nothing is to be done; a lent connection has asked; it is read or written; a job is answered."""
@@ -33,12 +35,16 @@ class Page:
             self._is_held = True
 
     def try_to_hold(self) -> bool:
-        """Have the lock if it is free."""
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        self._is_held = True
+        """Have the lock if it gets free in a moment: the other one, when it has much to do, has it most of the time."""
+        end = time.monotonic() + _MOMENT
+        while not self._is_held:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._is_held = True
+            except OSError:
+                if time.monotonic() > end:
+                    return False
+                time.sleep(0)
         return True
 
     def let_go(self) -> None:

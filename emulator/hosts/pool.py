@@ -19,8 +19,6 @@ _CARE = 0.01
 """The same for processes that are lent connections."""
 _IDLE = 1.0
 """Seconds after which a connection is had back on which nothing is asked."""
-_UNCOUNTED = 256
-"""Requests that processes may have answered on lent connections and not told of yet."""
 _PATIENCE = 5.0
 """Seconds that a process may take to end when it has nothing to do any more."""
 
@@ -70,8 +68,9 @@ class Pool:
         """Have a request answered by the next process that is free."""
         if job.exchange.repeats:
             job.exchange.on_answered = self._lend
-        if self._free:
-            self._free.pop().give(job)
+        process = self._next_free()
+        if process is not None:
+            process.give(job)
         elif len(self._waiting) >= self._limits.queue_length > 0:
             job.fail("The queue of the application is full (queueLength).\n", 503)
         else:
@@ -88,19 +87,15 @@ class Pool:
 
     def retire(self) -> None:
         """Go on with new processes; those there are end when they have answered what they are answering."""
-        self._end_loans()
-        there, self._processes, self._free = self._processes, [], []
-        for process in there:
-            if process.job is None:
-                self._let_go(process)
-            else:
-                self._going.append(process)
+        for process in list(self._processes):
+            self._dismiss(process)
         if self._waiting:
             self._start_more()
 
     def close(self) -> None:
         """End all processes: those that are busy at once."""
-        self._end_loans()
+        for process in list(self._processes):
+            process.end_loans()
         for process in (*self._processes, *self._going):
             if process.job is not None or not process.is_loaded:
                 process.kill()
@@ -145,6 +140,8 @@ class Pool:
     def ended(self, process: Process, code: int | None) -> None:
         """A process has ended by itself."""
         self._remove(process)
+        if process.holds_up:
+            process.kill()  # whatever is left of it: others wait
         self._let_go(process)
         told = "" if code is None else f" ({how(code)})"
         if process.job is not None:
@@ -156,20 +153,20 @@ class Pool:
 
     def free(self, process: Process) -> None:
         """A process has nothing to do."""
+        if process not in self._processes and process not in self._going:
+            return  # it is to end
         while self._waiting and self._waiting[0].exchange.is_gone:
             self._waiting.popleft()
-        limits = self._limits
-        if process.served >= limits.instance_max_requests > 0 or process in self._going:
-            self._remove(process)
-            self._let_go(process)
+        if self._is_through(process) or process in self._going:
+            self._dismiss(process)
             if self._waiting:
                 self._start_more()
         elif self._waiting:
             process.give(self._waiting.popleft())
         else:
             self._free.append(process)
-            if self._idle is None and limits.idle_timeout:
-                self._idle = self.loop.later(limits.idle_timeout, self._end_idle)
+            if self._idle is None and self._limits.idle_timeout:
+                self._idle = self.loop.later(self._limits.idle_timeout, self._end_idle)
 
     def busy(self, process: Process) -> None:
         """A process answers on a connection what the front end has to see to now."""
@@ -180,8 +177,8 @@ class Pool:
     def give_back(self, jobs: list[Job]) -> None:
         """Requests that a process was given, and does not get to, are for another one."""
         self._waiting.extendleft(reversed(jobs))
-        while self._waiting and self._free:
-            self._free.pop().give(self._waiting.popleft())
+        while self._waiting and (process := self._next_free()) is not None:
+            process.give(self._waiting.popleft())
         if self._waiting:
             self._start_more()
 
@@ -199,7 +196,7 @@ class Pool:
 
     def _lend(self, exchange: Exchange) -> None:
         """Lend a connection on which much is asked to the process that has the fewest."""
-        there = [one for one in self._processes if one.may_have(exchange) and not self._is_nearly_through(one)]
+        there = [one for one in self._processes if one.may_have(exchange) and not self._is_through(one)]
         if not there or not self._lends:
             return
         min(there, key=lambda process: process.lent).lend(exchange)
@@ -207,15 +204,16 @@ class Pool:
             self._care = self.loop.later(_CARE, self._take_care)
         self._look_soon()
 
-    def _is_nearly_through(self, process: Process) -> bool:
-        """Whether it may answer few requests more, which have to be counted one by one."""
-        return 0 < self._limits.instance_max_requests < process.served + _UNCOUNTED
+    def _is_through(self, process: Process) -> bool:
+        """Whether it has answered as many requests as it may."""
+        return process.served >= self._limits.instance_max_requests > 0
 
     def _take_care(self) -> None:
         """Have connections back where others take long; now and then see whether all is as it was."""
+        self._care = None
         now = time.monotonic()
         for process in (*self._processes, *self._going):
-            if process.is_slow(now) or self._is_nearly_through(process) or not self._lends:
+            if process.is_slow(now) or not self._lends:
                 process.take_back()
         if now > self._look_again:
             self._look_again = now + _LOOK
@@ -223,12 +221,8 @@ class Pool:
                 if process.is_idle_since(now - _IDLE):
                     process.take_back()
             self._owner.look()
-        is_needed = any(process.holds_up for process in (*self._processes, *self._going))
-        self._care = self.loop.later(_CARE, self._take_care) if is_needed else None
-
-    def _end_loans(self) -> None:
-        for process in list(self._processes):
-            process.end_loans()
+        if self._care is None and any(process.holds_up for process in (*self._processes, *self._going)):
+            self._care = self.loop.later(_CARE, self._take_care)
 
     # What the pool does about it
 
@@ -254,6 +248,24 @@ class Pool:
             if process in there:
                 there.remove(process)
 
+    def _next_free(self) -> Process | None:
+        """One that has nothing to do and may be given something."""
+        while self._free:
+            process = self._free.pop()
+            if not self._is_through(process):
+                return process
+            self._dismiss(process)
+        return None
+
+    def _dismiss(self, process: Process) -> None:
+        """Let a process end when it has answered what it is answering."""
+        self._remove(process)
+        process.end_loans()
+        if process.job is None:
+            self._let_go(process)
+        else:
+            self._going.append(process)
+
     def _let_go(self, process: Process) -> None:
         """Let a process end by itself; one with a thread that does not end would stay for ever."""
         process.close()
@@ -272,8 +284,8 @@ class Pool:
             why = process.late(now, self._limits)
             if not why:
                 continue
-            process.kill()
             self._remove(process)
+            process.kill()
             self._let_go(process)
             if process.job is not None:
                 self._break_off(process.job, f"The FastCGI process was ended: {why}.")
@@ -292,8 +304,7 @@ class Pool:
         now, timeout = time.monotonic(), self._limits.idle_timeout
         for process in list(self._free):
             if now - process.active >= timeout:
-                self._remove(process)
-                self._let_go(process)
+                self._dismiss(process)
         if self._free:
             first = min(process.active for process in self._free)
             self._idle = self.loop.later(max(0.1, timeout - (now - first)), self._end_idle)

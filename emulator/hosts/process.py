@@ -83,7 +83,6 @@ class Process:
         self.jobs: deque[Job] = deque()
         """What it is answering, and perhaps what it was given to be answered next."""
         self.is_loaded = False
-        self.served = 0
         self.active = time.monotonic()
         """When it was last heard of, or given something to do."""
         self._pool = pool
@@ -94,17 +93,22 @@ class Process:
         self._loans = Loans() if can_lend else None
         connected, self._process = _start(work, self._loans.file if self._loans else None)
         self._frames = Frames(pool.loop, connected, self._take, self._gone)
-        self._frames.send({**work.told, "page": self._loans.file if self._loans else None})
+        told = {"page": self._loans.file if self._loans else None, "most": work.limits.instance_max_requests}
+        self._frames.send({**work.told, **told})
 
     @property
     def job(self) -> Job | None:
         """What it is answering."""
         return self.jobs[0] if self.jobs else None
 
+    @property
+    def served(self) -> int:
+        """How many requests it has begun."""
+        return self._given if self._loans is None else self._loans.served
+
     def give(self, job: Job) -> None:
         """Let it answer a request."""
         self.jobs.append(job)
-        self.served += 1
         self._given += 1
         job.number = self._given
         self.active = job.began = time.monotonic()
@@ -247,10 +251,7 @@ class Process:
         if self._is_closing:
             self._hang_up()
             return
-        code = self._code()
-        if self.holds_up:
-            self.kill()
-        self._pool.ended(self, code)
+        self._pool.ended(self, self._code())
 
     def _code(self) -> int | None:
         try:
@@ -274,7 +275,7 @@ class Process:
             try:
                 _end(job, value)
             finally:
-                if not self._is_settling:
+                if not self.jobs and not self._is_settling:
                     self._pool.free(self)
 
     def _hear(self, word: str, *told: Any) -> None:
@@ -296,7 +297,6 @@ class Process:
             if not self._is_settling and len(self.jobs) == 1:
                 self._pool.busy(self)
         else:
-            self.served += len(told[0])
             loans.answered(told[0], self._pool.note)
 
     def _take_piece(self, job: Job, piece: bytes) -> None:

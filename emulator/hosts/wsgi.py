@@ -359,8 +359,7 @@ class Server:
         self._always: dict[str, str] = told["always"]
         self._out, self._errors = Copied(sys.stdout), Copied(sys.stderr)
         self._copy_output()
-        self._lent = lendable(channel, told["page"])
-        self._is_lent = False
+        self._lent = lendable(channel, told)
         self.kind = ""
         """Of the application: `wsgi` or `asgi`."""
         self.application = self._load(told)
@@ -427,7 +426,6 @@ class Server:
             self._work(*told)
             return
         assert self._lent is not None  # noqa: S101 - nothing is lent to others
-        self._is_lent = True
         if word == "lend":
             self._lent.add(*told)
         elif word == "taken":
@@ -440,7 +438,7 @@ class Server:
         if self._lent is not None:
             if shown is not None:
                 self._lent.show(told, shown)
-            if self._is_lent and not self._lent.may_begin(number):
+            if not self._lent.may_begin(number):
                 return
         try:
             stream: Any = open(body, "rb") if isinstance(body, str) else io.BytesIO(body)  # noqa: SIM115, PTH123
@@ -500,11 +498,11 @@ class Server:
                 file.write(f"{datetime.datetime.now()}: {line}\n")
 
 
-def lendable(channel: Channel, page: int | None) -> Any:
-    """What answers on connections that the front end lends, as the file of a page says that it does."""
-    if page is None:
+def lendable(channel: Channel, told: dict[str, Any]) -> Any:
+    """What answers on connections that the front end lends, if it says that it does."""
+    if told["page"] is None:
         return None
-    return ours("lent").Lent(channel, page, ours("page"), ours("heads"))
+    return ours("lent").Lent(channel, told, ours("page"), ours("heads"))
 
 
 def ours(name: str) -> ModuleType:
