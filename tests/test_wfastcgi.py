@@ -58,6 +58,7 @@ SAID = {
         'start("200 OK", [("Keep-Alive", "timeout=5"), ("X-A", "1")]); return [b"x"]', headers=(("X-A", "1"),)
     ),
     "a_length_that_is_wrong": Said('start("200 OK", [("Content-Length", "99")]); return [b"x"]'),
+    "a_length_that_is_none": Said('start("200 OK", [("Content-Length", "many")]); return [b"x"]'),
     "empty_parts": Said('start("200 OK", []); return [b"", b"a", b"", b"b", b""]', body="ab"),
     "nothing": Said('start("202 Accepted", [("X-A", "1")]); return []', "202 Accepted", (("X-A", "1"),), ""),
     "a_tuple": Said('start("200 OK", []); return (b"a", b"b")', body="ab"),

@@ -332,7 +332,7 @@ class _Asked:
         """Whether nothing but the request has decided what becomes of it: no file, and not who has asked."""
         has_looked = self._has_looked or self.exchange.connection.place.scheme != "http"
         changed = self.outcome.variables if self.outcome else ()
-        return not has_looked and not any(name.upper() in _OF_THE_CLIENT for name, _ in changed)
+        return not has_looked and not any(name in self.exchange.connection.variables for name, _ in changed)
 
     def lookup(self, name: str) -> str:
         """A server variable, for a rule."""

@@ -33,8 +33,7 @@ class Job:
         """The whole answer at once."""
         is_head = self.exchange.request.method == "HEAD"
         length = length_of(headers)
-        if length is not None:
-            headers = without_length(headers)
+        headers = without_length(headers)
         if is_head and length is not None:
             self.exchange.begin(status, headers, length, reason)
             self.exchange.finish()

@@ -111,15 +111,16 @@ class Lent:
     def add(self, number: int, turn: int, place: Any, variables: dict[str, str]) -> None:
         """Take a connection whose file has come, unless it was taken back meanwhile."""
         self._is_used = True
-        if not self.channel.files:  # this process may open no more
+        file = self.channel.files.pop(0)
+        if file < 0:
             self.channel.send(("back", number, b"", b""))
             return
-        connected = self._socket(fileno=self.channel.files.pop(0))
+        connected = self._socket(fileno=file)
         connected.setblocking(False)
         loan = Loan(self, connected, number, turn, variables)
         loan.plans = self._plans.setdefault(place, {})
-        self._loans[connected.fileno()] = loan
-        self._epoll.register(connected.fileno(), select.EPOLLIN)
+        self._loans[file] = loan
+        self._epoll.register(file, select.EPOLLIN)
         self.drop_taken()
 
     def drop_taken(self) -> None:
@@ -133,14 +134,16 @@ class Lent:
 
     def may_begin(self, job: int) -> bool:
         """Begin a job, unless the front end has taken it back."""
-        self._page.words[self._states.SERVED] += 1
+        page, states = self._page, self._states
         if not self._is_used:
+            page.words[states.SERVED] += 1
             return True
-        self._page.hold()
-        is_ours = bool(job > self._page.words[self._states.RECALLED])
+        page.hold()
+        is_ours = bool(job > page.words[states.RECALLED])
         if is_ours:
-            self._page.note(self._states.WORKS, job, 0, time.monotonic_ns())
-        self._page.let_go()
+            page.words[states.SERVED] += 1
+            page.note(states.WORKS, job, 0, time.monotonic_ns())
+        page.let_go()
         return is_ours
 
     # What clients ask

@@ -220,9 +220,16 @@ class Pool:
             for process in list(self._processes):
                 if process.is_idle_since(now - _IDLE):
                     process.take_back()
+            self._even_out()
             self._owner.look()
         if self._care is None and any(process.holds_up for process in (*self._processes, *self._going)):
             self._care = self.loop.later(_CARE, self._take_care)
+
+    def _even_out(self) -> None:
+        """Have the connections of a process back that has many while another one has few: they are lent anew."""
+        there = sorted((one for one in self._processes if one.is_loaded), key=lambda process: process.lent)
+        if there and there[-1].lent > 2 * there[0].lent + 1:
+            there[-1].take_back()
 
     # What the pool does about it
 

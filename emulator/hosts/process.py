@@ -91,7 +91,12 @@ class Process:
         self._is_closing = self._is_closed = False
         can_lend = lending.IS_POSSIBLE and not work.told["debugger"]
         self._loans = Loans() if can_lend else None
-        connected, self._process = _start(work, self._loans.file if self._loans else None)
+        try:
+            connected, self._process = _start(work, self._loans.file if self._loans else None)
+        except OSError:
+            if self._loans is not None:
+                self._loans.close()
+            raise
         self._frames = Frames(pool.loop, connected, self._take, self._gone)
         told = {"page": self._loans.file if self._loans else None, "most": work.limits.instance_max_requests}
         self._frames.send({**work.told, **told})

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 _MOST_TOLD = 64 * 1024
 """Characters of an application's output that are told with an error."""
 _PIECE = 64 * 1024
-_FILES = 4096
-"""Bytes that the front end may have said at once, and those for the files that came with them."""
+_FILES = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
+"""Bytes that the front end may have said at once, and those for the one file that comes with a value."""
 _LARGEST = 256 * 1024
 """Bytes of an answer that are sent at once: the front end keeps little of what a client has not taken."""
 _IS_COROUTINE = 0x80
@@ -71,7 +71,7 @@ class Channel:
         self._socket = connected
         self._input = bytearray()
         self.files: list[int] = []
-        """Those that have come with values."""
+        """Those that have come with values; -1 for one that this process may not open."""
 
     def fileno(self) -> int:
         """Its socket."""
@@ -99,9 +99,11 @@ class Channel:
             if os.name == "nt":
                 piece = self._socket.recv(_PIECE)
             else:
-                piece, told, _, _ = self._socket.recvmsg(_PIECE, _FILES, socket.MSG_CMSG_CLOEXEC)
+                piece, told, flags, _ = self._socket.recvmsg(_PIECE, _FILES, socket.MSG_CMSG_CLOEXEC)
                 for _, _, files in told:
                     self.files += memoryview(files[: len(files) & ~3]).cast("i")
+                if flags & socket.MSG_CTRUNC:
+                    self.files.append(-1)
         except OSError:
             raise GoneError from None
         if not piece:
@@ -236,12 +238,14 @@ def told_of(error: BaseException | None) -> str:
 class Response:
     """The start_response of one request, and what it has said; as permissive as wfastcgi."""
 
-    __slots__ = ("_to", "head", "is_sent", "written")
+    __slots__ = ("_to", "head", "is_over", "is_sent", "written")
 
     def __init__(self, to: Client) -> None:
         self._to = to
         self.head: tuple[int, str, tuple[tuple[str, str], ...]] | None = None
         self.is_sent = False
+        self.is_over = False
+        """Whether the request is; an application may still have `write`, which would write into another answer."""
         self.written = False
         """Whether `write` was used."""
 
@@ -277,6 +281,8 @@ class Response:
             if not isinstance(piece, (bytearray, memoryview)):
                 raise TypeError(f"content must be encoded before sending: {piece!r}")
             piece = bytes(piece)
+        if self.is_over:
+            raise Exception("the request is over")
         if self.head is None:
             raise Exception("start_response has not yet been called")
         if len(piece) > _LARGEST:
@@ -453,13 +459,15 @@ class Server:
     def _answer(self, told: dict[str, str], stream: Any, client: Client) -> None:
         os.environ.update(self._settings)
         self._copy_output()
+        response = Response(client)
         try:
-            self._run(environ_of({**self._always, **told}, stream, self._errors), Response(client))
+            self._run(environ_of({**self._always, **told}, stream, self._errors), response)
         except GoneError:
             raise
         except BaseException as error:  # whatever it is, SystemExit too: one request has failed, and no more
             client.send(("error", self._tell("Error occurred", error)))
         finally:
+            response.is_over = True
             stream.close()
             self._out.end()
             self._errors.end()
