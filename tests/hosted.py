@@ -1,10 +1,12 @@
 """A site under the host program, as tests run it: real files, a real process, real sockets."""
 
 import contextlib
+import datetime
 import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,6 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conftest import LIMIT, free_port, until
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from emulator import sites
 
@@ -36,6 +41,7 @@ class Hosted:
     def __init__(self, folder: Path, port: int, logs: Path) -> None:
         self.folder = folder
         self.port = port
+        self.secure_port = 0
         self.logs = logs
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -50,7 +56,18 @@ class Hosted:
 
     def ask(self, path: str = "/", method: str = "GET", body: Any = None, **headers: str) -> Answer:
         """One request on a connection of its own; in the names of headers `_` stands for `-`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
+        return self._ask(http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT), path, method, body, headers)
+
+    def ask_securely(self, path: str = "/", **headers: str) -> Answer:
+        """The same by https, without a look at the certificate."""
+        security = ssl._create_unverified_context()  # noqa: S323 - it is one of the test's own
+        connection = http.client.HTTPSConnection("127.0.0.1", self.secure_port, timeout=LIMIT, context=security)
+        return self._ask(connection, path, "GET", None, headers)
+
+    @staticmethod
+    def _ask(
+        connection: http.client.HTTPConnection, path: str, method: str, body: Any, headers: Mapping[str, str]
+    ) -> Answer:
         try:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, sent)
@@ -91,13 +108,20 @@ def lay(folder: Path, files: Mapping[str, str | bytes]) -> Path:
 
 @contextmanager
 def hosted(folder: Path, environ: Mapping[str, str] | None = None, **options: Any) -> Iterator[Hosted]:
-    """Serve a folder until the block ends; `options` take the place of what the host is told otherwise."""
+    """Serve a folder until the block ends; `options` take the place of what the host is told otherwise.
+
+    With a `certificate`, by https too.
+    """
     logs = folder.parent / f"{folder.name}-logs"
     scratch = logs / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     made = Hosted(folder, free_port(), logs)
+    listens = [["http", "127.0.0.1", made.port, None]]
+    if options.get("certificate"):
+        made.secure_port = free_port()
+        listens.append(["https", "127.0.0.1", made.secure_port, None])
     told = {
-        "listens": [["http", "127.0.0.1", made.port, None]],
+        "listens": listens,
         "certificate": [],
         "sites": [{"bindings": [], "places": [["", str(folder), True]]}],
         "logs": str(logs / "W3SVC1"),
@@ -144,3 +168,16 @@ def config(handler: str = "app.app", settings: str = "", server: str = "") -> st
         f'<add key="WSGI_HANDLER" value="{handler}" />\n{settings}\n</appSettings>\n'
         f"<system.webServer>\n{server}\n</system.webServer>\n</configuration>\n"
     )
+
+
+def certified(folder: Path) -> list[str]:
+    """A certificate and its key, as files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(1))
+    kind = serialization.Encoding.PEM
+    (folder / "c.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(kind))
+    told = key.private_bytes(kind, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "k.pem").write_bytes(told)
+    return [str(folder / "c.pem"), str(folder / "k.pem")]

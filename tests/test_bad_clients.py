@@ -4,7 +4,6 @@ Every mutated request is made from a seed (ROLEPACK_FUZZ_SEED, or 1) and its num
 """
 
 import contextlib
-import datetime
 import hashlib
 import http.client
 import json
@@ -23,11 +22,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from conftest import free_port, until
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from hosted import Answer, Hosted, config, hosted, lay
+from conftest import until
+from hosted import Answer, Hosted, certified, config, hosted, lay
 
 SEED = os.environ.get("ROLEPACK_FUZZ_SEED", "1")
 SHARE, WHOLE, CHUNK = 400, 20_000, 2_000
@@ -494,6 +490,30 @@ def test_a_body_that_comes_late_is_answered_although_the_site_is_broken(tmp_path
         assert "Traceback" not in site.output
 
 
+@pytest.mark.long
+def test_patience_with_clients_ends(tmp_path):
+    """A head has 30 s, what follows an answer 120 s, an answer of which nothing is taken 60 s."""
+    with other_site(tmp_path) as site, contextlib.ExitStack() as stack:
+        late, kept, deaf = (stack.enter_context(socket.socket()) for _ in range(3))
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for connection in (late, kept, deaf):
+            connection.settimeout(150)
+            connection.connect(("127.0.0.1", site.port))
+        began = time.monotonic()
+        deaf.sendall(b"GET /stream?1600 HTTP/1.1\r\nHost: x\r\n\r\n")
+        kept.sendall(b"GET /kept HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(kept.makefile("rb")).text == "/kept 0"
+        late.sendall(b"GET / HTTP/1.1\r\n")
+        there = opened(site)
+        assert only(read_all(late)) == 408
+        assert 29 < time.monotonic() - began < 40
+        until(lambda: opened(site) <= there - 2)
+        assert 59 < time.monotonic() - began < 75
+        assert read_all(kept) == b""
+        assert 119 < time.monotonic() - began < 130
+        assert len(read_all(deaf)) < 1600 * 65536
+
+
 # Clients that vanish
 
 
@@ -613,33 +633,16 @@ def test_an_upload_that_is_reset_while_a_program_starts_holds_nobody_up(tmp_path
         assert "Traceback" not in site.output
 
 
-def certified(folder: Path) -> list[str]:
-    """A certificate and its key, as files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(1))
-    kind = serialization.Encoding.PEM
-    (folder / "c.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(kind))
-    told = key.private_bytes(kind, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "k.pem").write_bytes(told)
-    return [str(folder / "c.pem"), str(folder / "k.pem")]
-
-
 @on_linux
-def test_clients_of_https_that_vanish_leave_nothing_behind(tmp_path, monkeypatch):
-    plain, secure = free_port(), free_port()
-    monkeypatch.setattr("hosted.free_port", lambda: plain)
-    listens = [["http", "127.0.0.1", plain, None], ["https", "127.0.0.1", secure, None]]
-    made = hosted(lay(tmp_path / "site", FILES), listens=listens, certificate=certified(tmp_path))
-    with made as site, unharmed(site):
+def test_clients_of_https_that_vanish_leave_nothing_behind(tmp_path):
+    with hosted(lay(tmp_path / "site", FILES), certificate=certified(tmp_path)) as site, unharmed(site):
         before, hello = opened(site), client_hello()
         for number in range(400):
-            connection = socket.create_connection(("127.0.0.1", secure), timeout=PATIENCE)
+            connection = socket.create_connection(("127.0.0.1", site.secure_port), timeout=PATIENCE)
             connection.sendall([b"", hello, b"GET / HTTP/1.1\r\n\r\n", hello[:50]][number % 4])
             reset(connection)
-        # Processes of the application may have been started meanwhile.
-        until(lambda: opened(site) <= before + 2)
+        # A second process of the application may have been started meanwhile, of which there are a socket and a page.
+        until(lambda: opened(site) <= before + 3)
 
 
 # Many requests on one connection

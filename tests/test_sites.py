@@ -90,6 +90,36 @@ async def echo(socket: fastapi.WebSocket) -> None:
     await socket.send_text("you said " + await socket.receive_text())
     await socket.close()
 """
+DJANGO = """
+import asyncio, os
+
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.http import JsonResponse, StreamingHttpResponse
+from django.urls import path
+
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="s")
+
+
+async def home(request):
+    await asyncio.sleep(0)
+    told = {"client": request.META["REMOTE_ADDR"], "path": request.path, "body": request.body.decode()}
+    return JsonResponse(told | {"secure": request.is_secure(), "host": request.get_host()})
+
+
+async def pieces():
+    for number in range(3):
+        yield f"piece {number}\\n"
+        await asyncio.sleep(0)
+
+
+async def health(request):
+    return JsonResponse({})
+
+
+urlpatterns = [path("", home), path("health", health), path("pieces", lambda request: StreamingHttpResponse(pieces()))]
+app = get_asgi_application()
+"""
 CLIENT = """
 import sys
 from websockets.sync.client import connect
@@ -100,14 +130,29 @@ with connect(sys.argv[1]) as socket:
 """
 
 
+def asynchronous(place, app, requirements):
+    """A service with a web role whose application is one of ASGI."""
+    blueprint.write(blueprint.plan_service(place, "shop", [], Templates()))
+    add_role(place, "web", "web", "wsgi")
+    lay(place / "roles/web", {"app.py": app, "requirements.txt": requirements})
+    path = place / "roles/web/web.config"
+    path.write_text(path.read_text().replace("app.wsgi_app", "app.app"))
+
+
+@pytest.mark.network
+def test_a_role_of_django_s_asgi_answers(tmp_path, rolepack):
+    asynchronous(tmp_path / "shop", DJANGO, "django\n")
+    rolepack.ok("emulate", "--detach", cwd=tmp_path / "shop")
+    url = rolepack.status(tmp_path / "shop")["endpoints"]["web/Endpoint1"]
+    told = json.loads(get(url))
+    assert told == {"client": "127.0.0.1", "path": "/", "body": "", "secure": False, "host": url.partition("//")[2]}
+    assert get(f"{url}/pieces") == b"piece 0\npiece 1\npiece 2\n"
+
+
 @pytest.mark.network
 def test_a_role_of_fastapi_answers_and_has_websockets(tmp_path, rolepack):
     place = tmp_path / "shop"
-    blueprint.write(blueprint.plan_service(place, "shop", [], Templates()))
-    add_role(place, "web", "web", "wsgi")
-    lay(place / "roles/web", {"app.py": ASYNCHRONOUS, "requirements.txt": "fastapi\nwebsockets\n"})
-    path = place / "roles/web/web.config"
-    path.write_text(path.read_text().replace("app.wsgi_app", "app.app"))
+    asynchronous(place, ASYNCHRONOUS, "fastapi\nwebsockets\n")
     rolepack.ok("emulate", "--detach", cwd=place)
     status = rolepack.status(place)
     url = status["endpoints"]["web/Endpoint1"]
