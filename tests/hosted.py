@@ -181,3 +181,9 @@ def certified(folder: Path) -> list[str]:
     told = key.private_bytes(kind, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "k.pem").write_bytes(told)
     return [str(folder / "c.pem"), str(folder / "k.pem")]
+
+
+def limits(**given: int) -> str:
+    """An element of system.webServer that limits the processes of the application."""
+    words = " ".join(f'{name}="{value}"' for name, value in given.items())
+    return f'<fastCgi><application fullPath="python" {words} /></fastCgi>'

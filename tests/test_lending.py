@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import LIMIT, until
-from hosted import Answer, Hosted, config, hosted, lay
+from hosted import Answer, Hosted, config, hosted, lay, limits
 from test_bad_clients import read_answer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="nothing is lent on this system")
@@ -100,11 +100,6 @@ class Bad:
         raise ValueError("wrong: " + self.body.decode())
 """
 TIMES = {"large": 1_000_000, "broad": 200_000}
-
-
-def limits(**given: int) -> str:
-    words = " ".join(f'{name}="{value}"' for name, value in given.items())
-    return f'<fastCgi><application fullPath="python" {words} /></fastCgi>'
 
 
 class Client:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from conftest import until
-from hosted import config, hosted, lay
+from hosted import config, hosted, lay, limits
 
 APP = """
 import os, threading, time
@@ -38,11 +38,6 @@ def drip():
         time.sleep(0.4)
         yield b"."
 """
-
-
-def limits(**given) -> str:
-    words = " ".join(f'{name}="{value}"' for name, value in given.items())
-    return f'<fastCgi><application fullPath="python" {words} /></fastCgi>'
 
 
 @pytest.fixture
