@@ -25,7 +25,7 @@ _LINGERS, _LINGERS_MOST = 2.0, 30.0
 """Seconds in which a client that is still sending may read its answer: after its last byte, and at most."""
 _SLOWEST, _SLOW_FROM = 240, 20.0
 """Bytes a second that a body has to come with once so many seconds have passed (IIS: minBytesPerSecond)."""
-_A_LOT = 32
+_A_LOT = 16
 """Answers within a second."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _VANISHED = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ECONNABORTED, errno.ENOTCONN}
@@ -256,10 +256,12 @@ class Connection:
 
     def resume(self, said: bytes, unsaid: bytes) -> None:
         """Look after the client again, who has said something and is still to be said something, perhaps."""
-        self._is_lent, self._answers = False, 0
+        self._is_lent = False
         if self.socket.fileno() < 0:
             return
-        self.touch(time.monotonic())
+        now = time.monotonic()
+        self._answers, self._counted_from = 0 if said else _A_LOT, now
+        self.touch(now)
         self._watch(READ)
         if unsaid:
             self._send(memoryview(unsaid))
@@ -546,12 +548,11 @@ class Connection:
 
     def _asks_a_lot(self) -> bool:
         """Whether the client has got many answers within a second."""
+        now = self.deadline - _NEXT_WITHIN
+        if now - self._counted_from > 1.0:
+            self._answers, self._counted_from = 0, now
         self._answers += 1
-        if self._answers >= _A_LOT:
-            return True
-        if self.deadline - self._counted_from > 1.0:
-            self._answers, self._counted_from = 0, self.deadline
-        return False
+        return self._answers >= _A_LOT
 
     def _linger(self) -> None:
         """Close once the client has seen the answer: a client that still sends would be reset instead."""

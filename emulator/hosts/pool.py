@@ -157,7 +157,9 @@ class Pool:
             return  # it is to end
         while self._waiting and self._waiting[0].exchange.is_gone:
             self._waiting.popleft()
-        if self._is_through(process) or process in self._going:
+        if self._is_through(process):
+            self._replace(process)
+        elif process in self._going:
             self._dismiss(process)
             if self._waiting:
                 self._start_more()
@@ -215,6 +217,8 @@ class Pool:
         for process in (*self._processes, *self._going):
             if process.is_slow(now) or not self._lends:
                 process.take_back()
+        for process in [one for one in self._free if self._is_through(one)]:
+            self._replace(process)
         if now > self._look_again:
             self._look_again = now + _LOOK
             for process in list(self._processes):
@@ -261,8 +265,14 @@ class Pool:
             process = self._free.pop()
             if not self._is_through(process):
                 return process
-            self._dismiss(process)
+            self._replace(process)
         return None
+
+    def _replace(self, process: Process) -> None:
+        """Start a process for one that has answered as many requests as it may, so that nobody has to wait for it."""
+        self._dismiss(process)
+        if len(self._processes) < self._limits.max_instances:
+            self._start()
 
     def _dismiss(self, process: Process) -> None:
         """Let a process end when it has answered what it is answering."""

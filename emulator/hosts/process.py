@@ -21,7 +21,7 @@ from emulator.hosts.requestlog import Asked
 PROGRAM = Path(__file__).with_name("wsgi.py")
 _TRIES = 50
 """How often the lock of a page is asked for, a millisecond apart, before its process is taken for one that hangs."""
-_LONG = 0.01
+_LONG = 0.03
 """Seconds after which a request takes so long that others should not wait behind it."""
 
 
