@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 _MOST_TOLD = 64 * 1024
 """Characters of an application's output that are told with an error."""
 _PIECE = 64 * 1024
-_FILES = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
-"""Bytes that the front end may have said at once, and those for the one file that comes with a value."""
+_FILES = socket.CMSG_SPACE(4) if hasattr(socket, "MSG_CMSG_CLOEXEC") else 0
+"""Bytes that the front end may have said at once, and those for the one file that comes with a value; 0 for no file."""
 _LARGEST = 256 * 1024
 """Bytes of an answer that are sent at once: the front end keeps little of what a client has not taken."""
 _IS_COROUTINE = 0x80
@@ -96,7 +96,7 @@ class Channel:
 
     def _more(self) -> None:
         try:
-            if os.name == "nt":
+            if not _FILES:
                 piece = self._socket.recv(_PIECE)
             else:
                 piece, told, flags, _ = self._socket.recvmsg(_PIECE, _FILES, socket.MSG_CMSG_CLOEXEC)
