@@ -8,7 +8,8 @@ from types import MappingProxyType
 import pytest
 from conftest import free_port, until
 from hosted import config, hosted, lay
-from test_iis import APP, PROGRAM, PYTHON, hosted_at, nested, platform, who
+from test_iis import APP, PYTHON, hosted_at, nested, who
+from test_program import PROGRAM, platform
 from test_rewrite import rule, to
 
 from emulator.hosts import http1, windows_paths
