@@ -139,6 +139,14 @@ class Client:
         self.say(path, method, body)
         return self.hear(path, method, body)
 
+    def ask_again(self, path: str) -> None:
+        """Ask as browsers do, which ask once more if their connection has ended."""
+        try:
+            self.ask(path)
+        except (OSError, EOFError):
+            self.close()
+            self.connect()
+
     def warm(self, *paths: str) -> int:
         """Ask until the connection must be lent; the process that has answered last."""
         for path in (paths or ("/a",)) * 80:
@@ -655,6 +663,168 @@ def test_a_slow_reader_gets_answers_whole(site):
             answer = read_answer(stream)
             whole = answer.headers["X-Told"].encode()
             assert answer.body == whole * (200_000 // len(whole))
+
+
+def slow_reader(site: Hosted) -> socket.socket:
+    """A client to whom little can be sent at once, as over a network."""
+    connection = socket.socket()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(LIMIT)
+    connection.connect(("127.0.0.1", site.port))
+    return connection
+
+
+@pytest.mark.parametrize("site", [{"maxInstances": 1}], indirect=True)
+@pytest.mark.parametrize("times", [1, 60])
+def test_a_slow_reader_that_says_no_more_gets_its_answer_whole(site, times):
+    client = Client(site)
+    client.ask("/broad")
+    client.close()
+    with slow_reader(site) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(times):
+            connection.sendall(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            process = process_of(read_answer(stream))
+        assert lent_to(process) == (times > 1)
+        connection.sendall(b"GET /broad HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        until(lambda: not lent_to(process))
+        again = time.monotonic() + 0.3
+        until(lambda: time.monotonic() > again)  # the end of what the client says has arrived as well
+        answer = read_answer(stream)
+        whole = answer.headers["X-Told"].encode()
+        assert answer.body == whole * (200_000 // len(whole))
+        assert stream.read() == b""
+
+
+@pytest.mark.parametrize("pieces", [84, 86])
+def test_a_process_goes_on_after_an_answer_that_was_taken_slowly(tmp_path, pieces):
+    streams = """
+    elif kind == "stream":
+        start("200 OK", headers)
+        return (b"x" * 50_000 for _ in range(int(query)))
+    elif kind == "two":"""
+    with site_of(tmp_path, limits(maxInstances=1)) as site:
+        (site.folder / "app.py").write_text(APP.replace('\n    elif kind == "two":', streams))
+        with Others(site, 1, simply) as others, slow_reader(site) as connection:
+            others.go_on(100)
+            connection.sendall(f"GET /stream?{pieces} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            size = 0
+            while piece := connection.recv(65536):
+                size += len(piece)
+            assert size > pieces * 50_000
+            began = time.monotonic()
+            assert site.ask("/b").status == 200
+            assert time.monotonic() - began < 10
+
+
+@contextmanager
+def watching(site: Hosted, path: str) -> Iterator[tuple[Others, dict[int, str | None]]]:
+    """Two clients ask for one thing all the time: they, and what they have last seen added."""
+    seen: dict[int, str | None] = {}
+
+    def asked(client: Client, number: int) -> None:
+        seen[number] = client.ask(path).headers["X-Added"]
+
+    with Others(site, 2, asked) as others:
+        others.go_on(200)
+        yield others, seen
+
+
+UNWATCHED = '<add key="WSGI_RESTART_FILE_REGEX" value="" />'
+
+
+def test_requests_that_waited_while_files_changed_are_not_shown_as_they_were(tmp_path):
+    with site_of(tmp_path, settings=UNWATCHED) as site:
+        (site.folder / "app.py").write_text(APP.replace("time.sleep(float(query))", "time.sleep(0.001)"))
+        with watching(site, "/slow") as (others, seen):
+            for number in range(3):
+                crowd = [Client(site) for _ in range(600)]
+                added = ADDED.replace("yes", str(number))
+                (site.folder / "web.new").write_text(config(settings=UNWATCHED, server=added))
+                (site.folder / "web.new").replace(site.folder / "web.config")
+                for client in crowd:
+                    client.say("/slow")
+                for client in crowd:
+                    client.hear("/slow")
+                    client.close()
+                until(lambda number=number: set(seen.values()) == {str(number)}, 5)
+                others.go_on(300)
+                assert set(seen.values()) == {str(number)}
+
+
+def test_a_change_is_found_however_many_addresses_were_asked_for(tmp_path):
+    inner = f"<configuration><system.webServer>{ADDED}</system.webServer></configuration>"
+    with site_of(tmp_path, limits(instanceMaxRequests=0), settings=UNWATCHED) as site:
+        lay(site.folder, {"sub/web.config": inner})
+        with watching(site, "/sub/a") as (others, seen):
+            until(lambda: set(seen.values()) == {"yes"})
+            other = Client(site)
+            for number in range(1100):
+                other.ask(f"/{number}")
+            other.close()
+            began = time.monotonic()
+            until(lambda: time.monotonic() > began + 1.5)  # what was seen is looked at again meanwhile
+            (site.folder / "sub/web.config").write_text(inner.replace('"yes"', '"again"'))
+            until(lambda: set(seen.values()) == {"again"}, 10)
+            others.go_on(300)
+            assert set(seen.values()) == {"again"}
+
+
+@pytest.mark.parametrize("site", [{"instanceMaxRequests": 100}], indirect=True)
+def test_processes_that_were_lent_connections_leave_no_file_behind(site):
+    front = Path(f"/proc/{site.process.pid}/fd")
+    processes: set[int] = set()
+    with Others(site, 3, lambda client, number: processes.add(process_of(client.ask(f"/{number}")))):
+        until(lambda: len(processes) > 25)
+    until(lambda: len(list(front.iterdir())) < 30)
+    maps = Path(f"/proc/{site.process.pid}/maps")
+    until(lambda: maps.read_text().count("rolepack-loans") <= 4)
+
+
+def test_clients_of_a_front_end_that_is_killed_are_not_kept_waiting(tmp_path):
+    stays = "import threading, time\nthreading.Thread(target=time.sleep, args=(10,)).start()\n"
+    with site_of(tmp_path, limits(maxInstances=1)) as site:
+        (site.folder / "app.py").write_text(stays + APP)
+        client = Client(site)
+        client.warm()
+        site.process.kill()
+        began = time.monotonic()
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                client.ask("/a")
+        assert time.monotonic() - began < 5
+        client.close()
+
+
+def test_a_thread_of_the_application_that_lets_nothing_else_run_costs_no_request(tmp_path):
+    greedy = """
+import threading, time
+
+def hog():
+    while True:
+        sum(range(6_000_000))  # one call that keeps the interpreter's lock
+        time.sleep(0.1)
+
+threading.Thread(target=hog, daemon=True).start()
+"""
+    with site_of(tmp_path, limits(maxInstances=1)) as site, Others(site, 3, simply) as others:
+        others.go_on(50)
+        for number in range(4):
+            (site.folder / "app.new").write_text(f"{greedy}{APP}\n# {'x' * number}\n")
+            (site.folder / "app.new").replace(site.folder / "app.py")
+            others.go_on(150)
+
+
+@pytest.mark.parametrize("site", [{"maxInstances": 1, "activityTimeout": 2}], indirect=True)
+def test_a_process_that_is_stopped_whatever_it_does_is_ended(site):
+    with Others(site, 1, lambda client, _: client.ask_again("/a")) as others:
+        others.go_on(200)
+        for _ in range(3):
+            (there,) = Path(f"/proc/{site.process.pid}/task/{site.process.pid}/children").read_text().split()
+            os.kill(int(there), signal.SIGSTOP)
+            others.go_on(50)
 
 
 def storm(site: Hosted, seconds: float) -> None:

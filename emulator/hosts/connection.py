@@ -266,6 +266,7 @@ class Connection:
         if unsaid:
             self._send(memoryview(unsaid))
         if said:
+            self.deadline = now + _HEAD_WITHIN
             self._input += said
             self._go_on()
 
@@ -274,11 +275,16 @@ class Connection:
         self._is_lent, self._answers = False, 0
         exchange = self._begin(request)
         exchange.began = began
-        self._watch(READ)
+        if self.socket.fileno() < 0:
+            self.exchange = None
+        else:
+            self._watch(READ)
         return exchange
 
     def sweep(self, now: float) -> None:
         """Look whether the client has used up its time."""
+        if self._is_lent:
+            return
         if self._then is not None:
             seconds = now - self._body_begun
             if seconds > _SLOW_FROM and self.exchange and self.exchange.body.size < seconds * _SLOWEST:
@@ -340,7 +346,7 @@ class Connection:
         if not piece:
             self._is_ended = True
             self._watch(self._events & ~READ)
-            if self.exchange is None or self._then is not None:
+            if (self.exchange is None and not self._output) or self._then is not None:
                 self.close()
             return
         if self._is_lingering:
@@ -599,6 +605,8 @@ class Connection:
         self._watch(self._events | WRITE if self._output else self._events & ~WRITE)
         exchange = self.exchange
         if exchange is None:
+            if self._is_ended and not self._output:
+                self.close()
             return
         if self._finished:
             if not self._output:

@@ -2,12 +2,18 @@
 
 import contextlib
 import marshal
+import os
 import socket
+import sys
 from array import array
 from collections.abc import Callable
 from typing import Any
 
 from emulator.hosts.loop import READ, WRITE, Loop
+
+if os.name == "posix":
+    import fcntl
+    import termios
 
 _PIECE = 64 * 1024
 
@@ -60,18 +66,13 @@ class Frames:
         self._output += told[sent:] if sent else b""
         return sent > 0
 
-    def receive(self) -> bool:
-        """Read what has come by now, and keep it; False if the other side is gone."""
-        while True:
-            try:
-                piece = self._socket.recv(_PIECE)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            if not piece:
-                return False
-            self._input += piece
+    def receive(self) -> None:
+        """Read what has come by now, and keep it; not what comes meanwhile, which may be without end."""
+        there = int.from_bytes(fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)), sys.byteorder)
+        with contextlib.suppress(OSError):
+            while there > 0 and (piece := self._socket.recv(there)):
+                self._input += piece
+                there -= len(piece)
 
     def take(self) -> None:
         """Tell of what was read and kept, one value after the other: what is told may have this called again."""

@@ -134,6 +134,7 @@ class Lent:
 
     def may_begin(self, job: int) -> bool:
         """Begin a job, unless the front end has taken it back."""
+        self.tell()  # that may take long
         page, states = self._page, self._states
         if not self._is_used:
             page.words[states.SERVED] += 1
@@ -161,6 +162,12 @@ class Lent:
         if self._noted and (len(self._noted) >= _MOST_NOTED or time.monotonic() > self._noted_since + _NOTED_WITHIN):
             self.tell()
         return has_said
+
+    def close(self) -> None:
+        """Be done with all connections: there is no front end any more, or it has them back."""
+        for loan in list(self._loans.values()):
+            self._drop(loan)
+        self.tell()
 
     def tell(self) -> None:
         """Tell the front end what was answered, for its log."""

@@ -140,12 +140,12 @@ class Loans:
         `last` is the number of the last one that it was given.
         """
         words = self._page.words
-        state, number = words[page.STATE], words[page.NUMBER]
+        state, number, plan, since = (words[at] for at in (page.STATE, page.NUMBER, page.PLAN, page.SINCE))
         is_begun = state == page.WORKS and number == last
         words[page.RECALLED] = last - 1 if is_begun else last
         words[page.TURN] += 1
-        self._page.let_go()
-        return Ended(state, number, words[page.PLAN], words[page.SINCE] / 1e9, is_begun)
+        self._page.let_go()  # from here on the process goes on, and the words are others
+        return Ended(state, number, plan, since / 1e9, is_begun)
 
     def settle(self, ended: Ended) -> Job | None:
         """Have the connections again, once all that the process had said was heard; what it still answers."""

@@ -24,7 +24,8 @@ class Page:
     """A page of shared memory and its lock, which the system lets go of when its holder ends."""
 
     def __init__(self, file: int) -> None:
-        self.words = memoryview(mmap.mmap(file, mmap.PAGESIZE)).cast("q")
+        self._memory = mmap.mmap(file, mmap.PAGESIZE)
+        self.words = memoryview(self._memory).cast("q")
         self._file = file
         self._is_held = False
 
@@ -60,4 +61,6 @@ class Page:
 
     def close(self) -> None:
         """Be done with it."""
+        self.words.release()
+        self._memory.close()
         os.close(self._file)

@@ -93,9 +93,10 @@ class Places:
             self._look_at = now + _LOOK_AGAIN
             has_changed = any(_told(name) != before for name, before in self._seen.items())
             self._changes += has_changed
+            if has_changed:
+                self._seen.clear()
             if has_changed or len(self._counts) > _KEPT:
                 self._counts.clear()
-                self._seen.clear()
         return self._changes
 
     def handler(self, counts: Counts, method: str, path: str) -> Chosen | None:

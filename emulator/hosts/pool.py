@@ -87,6 +87,7 @@ class Pool:
 
     def retire(self) -> None:
         """Go on with new processes; those there are end when they have answered what they are answering."""
+        self._show_no_more()
         for process in list(self._processes):
             self._dismiss(process)
         if self._waiting:
@@ -94,8 +95,9 @@ class Pool:
 
     def close(self) -> None:
         """End all processes: those that are busy at once."""
-        for process in list(self._processes):
-            process.end_loans()
+        for process in (*self._processes, *self._going):
+            if not process.take_back():
+                process.kill()
         for process in (*self._processes, *self._going):
             if process.job is not None or not process.is_loaded:
                 process.kill()
@@ -194,7 +196,14 @@ class Pool:
 
     def forget(self) -> bool:
         """Have processes forget what they were shown; False if one of them has to be asked again."""
+        self._show_no_more()
         return all(process.forget() for process in list(self._processes))
+
+    def _show_no_more(self) -> None:
+        """What was found out for requests that are not answered yet may be so no more."""
+        given = [job for process in self._processes for job in process.jobs]
+        for job in (*self._waiting, *given):
+            job.exchange.repeats = False
 
     def _lend(self, exchange: Exchange) -> None:
         """Lend a connection on which much is asked to the process that has the fewest."""
@@ -202,8 +211,7 @@ class Pool:
         if not there or not self._lends:
             return
         min(there, key=lambda process: process.lent).lend(exchange)
-        if self._care is None:
-            self._care = self.loop.later(_CARE, self._take_care)
+        self._take_care_soon()
         self._look_soon()
 
     def _is_through(self, process: Process) -> bool:
@@ -219,6 +227,8 @@ class Pool:
                 process.take_back()
         for process in [one for one in self._free if self._is_through(one)]:
             self._replace(process)
+        for process in [one for one in self._going if one.job is None]:
+            self._dismiss(process)
         if now > self._look_again:
             self._look_again = now + _LOOK
             for process in list(self._processes):
@@ -226,7 +236,11 @@ class Pool:
                     process.take_back()
             self._even_out()
             self._owner.look()
-        if self._care is None and any(process.holds_up for process in (*self._processes, *self._going)):
+        if any(process.holds_up for process in (*self._processes, *self._going)):
+            self._take_care_soon()
+
+    def _take_care_soon(self) -> None:
+        if self._care is None:
             self._care = self.loop.later(_CARE, self._take_care)
 
     def _even_out(self) -> None:
@@ -277,11 +291,11 @@ class Pool:
     def _dismiss(self, process: Process) -> None:
         """Let a process end when it has answered what it is answering."""
         self._remove(process)
-        process.end_loans()
-        if process.job is None:
+        if process.take_back() and process.job is None:
             self._let_go(process)
         else:
             self._going.append(process)
+            self._take_care_soon()
 
     def _let_go(self, process: Process) -> None:
         """Let a process end by itself; one with a thread that does not end would stay for ever."""

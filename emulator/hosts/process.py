@@ -19,8 +19,6 @@ from emulator.hosts.loop import Loop
 from emulator.hosts.requestlog import Asked
 
 PROGRAM = Path(__file__).with_name("wsgi.py")
-_TRIES = 50
-"""How often the lock of a page is asked for, a millisecond apart, before its process is taken for one that hangs."""
 _LONG = 0.03
 """Seconds after which a request takes so long that others should not wait behind it."""
 
@@ -88,6 +86,8 @@ class Process:
         self._pool = pool
         self._given = 0
         self._is_settling = False
+        self._locked_since = 0.0
+        """Since when it has had the lock of its page, as far as is known; 0 if it has not."""
         self._is_closing = self._is_closed = False
         can_lend = lending.IS_POSSIBLE and not work.told["debugger"]
         self._loans = Loans() if can_lend else None
@@ -124,10 +124,10 @@ class Process:
 
     def late(self, now: float, limits: Limits) -> str:
         """Why it has had its time; empty if it has not."""
-        asked = self._loans.asked_since() if self._loans else None
+        asked = self._locked_since or (self._loans.asked_since() if self._loans else None)
         if self.is_loaded and not self.jobs and asked is None:
             return ""
-        silent = now - (self.active if asked is None else max(asked, self.active))
+        silent = now - max(asked or 0.0, self.active)
         if limits.activity_timeout and silent > limits.activity_timeout and not self._frames.is_paused:
             return f"it was silent for {limits.activity_timeout:g} s (activityTimeout)"
         if self.job and limits.request_timeout and now - self.job.began > limits.request_timeout:
@@ -200,20 +200,14 @@ class Process:
             return True
         self._frames.receive()  # it may be waiting for that
         if not self._loans.hold():
+            self._locked_since = self._locked_since or time.monotonic()
             return False
+        self._locked_since = 0.0
         self._frames.receive()
         ended = self._loans.end(self._given)
         self._frames.send(("taken",))
         self._settle(self._loans, ended)
         return True
-
-    def end_loans(self) -> None:
-        """Have all back that waits, or end it."""
-        for _ in range(_TRIES):
-            if self.take_back():
-                return
-            time.sleep(0.001)
-        self.kill()
 
     def forget(self) -> bool:
         """Have it forget what it was shown; False if that has to wait for a moment."""
@@ -277,6 +271,7 @@ class Process:
             self._take_piece(job, value[3])
         else:
             self.jobs.popleft()
+            self._frames.go_on()
             try:
                 _end(job, value)
             finally:

@@ -424,7 +424,7 @@ class Server:
             self._log("wfastcgi.py (rolepack) closed")
         with contextlib.suppress(GoneError):
             if self._lent is not None:
-                self._lent.tell()
+                self._lent.close()
 
     def _hear(self, word: str, *told: Any) -> None:
         """Do what the front end says."""
