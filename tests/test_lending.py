@@ -613,6 +613,16 @@ def test_a_process_that_may_open_no_more_files_has_none_lent(tmp_path):
             others.go_on(200)
 
 
+def test_a_system_that_has_not_what_lending_needs_serves_without(tmp_path):
+    refusing = "import os\ndef refuse(*_): raise PermissionError\nos.memfd_create = refuse\n"
+    lay(tmp_path / "patch", {"sitecustomize.py": refusing})
+    files = {"app.py": APP, "web.config": config()}
+    with hosted(lay(tmp_path / "site", files), {"PYTHONPATH": str(tmp_path / "patch")}) as site:
+        client = Client(site)
+        assert lent_to(client.warm()) == 0
+        client.close()
+
+
 @pytest.mark.parametrize("patch", ["socket.setdefaulttimeout(0.01)", "socket.socket = None", "select.epoll = None"])
 def test_an_application_may_change_what_it_imports(tmp_path, patch):
     with site_of(tmp_path) as site:

@@ -26,9 +26,8 @@ from emulator.hosts.connection import Connection, Exchange
 from emulator.hosts.job import Job
 from emulator.hosts.requestlog import Asked
 
-IS_POSSIBLE = hasattr(os, "memfd_create")
-"""Whether this system can do it: Linux."""
-if IS_POSSIBLE:
+_IS_LINUX = hasattr(os, "memfd_create")
+if _IS_LINUX:
     from emulator.hosts import page
     from emulator.hosts.page import Page
 
@@ -181,3 +180,13 @@ class Loans:
         job = Job(exchange, shown.environ, shown.limit)
         job.began = since
         return job
+
+
+def new_loans() -> Loans | None:
+    """What a process can be lent; None where the system does not let us have what that needs."""
+    if not _IS_LINUX:
+        return None
+    try:
+        return Loans()
+    except OSError:
+        return None

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from emulator.hosts import loans as lending
 from emulator.hosts.connection import Exchange
 from emulator.hosts.frames import Frames
 from emulator.hosts.job import Job
-from emulator.hosts.loans import Ended, Loans
+from emulator.hosts.loans import Ended, Loans, new_loans
 from emulator.hosts.loop import Loop
 from emulator.hosts.requestlog import Asked
 
@@ -89,8 +88,7 @@ class Process:
         self._locked_since = 0.0
         """Since when it has had the lock of its page, as far as is known; 0 if it has not."""
         self._is_closing = self._is_closed = False
-        can_lend = lending.IS_POSSIBLE and not work.told["debugger"]
-        self._loans = Loans() if can_lend else None
+        self._loans = None if work.told["debugger"] else new_loans()
         try:
             connected, self._process = _start(work, self._loans.file if self._loans else None)
         except OSError:
