@@ -544,7 +544,7 @@ class Connection:
         if self._is_last or (self._is_ended and not self._input):
             self._linger()
             return
-        self.deadline = time.monotonic() + _NEXT_WITHIN
+        self.touch(time.monotonic())
         if not self._events & READ and not self._is_ended:
             self._watch(self._events | READ)
         if self._input:

@@ -50,21 +50,22 @@ class Frames:
 
     def send(self, value: Any) -> None:
         """Send a value, as soon as that can be."""
-        told = marshal.dumps(value)
-        self._output += len(told).to_bytes(4, "little") + told
+        self._output += _framed(value)
         self._flush()
 
     def send_file(self, value: Any, file: int) -> bool:
         """Send a value and a file at once; False if that cannot be."""
-        told = marshal.dumps(value)
-        told = len(told).to_bytes(4, "little") + told
-        files = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [file]))]
+        if self._output:
+            return False
+        told = _framed(value)
         try:
-            sent = 0 if self._output else self._socket.sendmsg([told], files)
+            sent = self._socket.sendmsg([told], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [file]))])
         except OSError:
             return False
-        self._output += told[sent:] if sent else b""
-        return sent > 0
+        if sent < len(told):
+            self._output = told[sent:]
+            self._flush()
+        return True
 
     def receive(self) -> None:
         """Read what has come by now, and keep it; not what comes meanwhile, which may be without end."""
@@ -132,3 +133,8 @@ class Frames:
             return  # that it has ended is read
         self._output = self._output[sent:]
         self._watch(self._events | WRITE if self._output else self._events & ~WRITE)
+
+
+def _framed(value: Any) -> bytes:
+    told = marshal.dumps(value)
+    return len(told).to_bytes(4, "little") + told

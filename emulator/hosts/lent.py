@@ -40,10 +40,10 @@ _BODILESS = {204, 304}
 class Plan:
     """How a request is answered: what the application is told, and what the front end adds to its answer."""
 
-    __slots__ = ("added", "asked", "number", "told")
+    __slots__ = ("added", "asked", "head", "number", "told")
 
-    def __init__(self, number: int, told: dict[str, str], added: tuple[tuple[str, str], ...], asked: Any) -> None:
-        self.number, self.told, self.added, self.asked = number, told, added, asked
+    def __init__(self, number: int, head: bytes, told: dict[str, str], added: Any, asked: Any) -> None:
+        self.number, self.head, self.told, self.added, self.asked = number, head, told, added, asked
 
 
 class Loan:
@@ -51,12 +51,12 @@ class Loan:
 
     __slots__ = ("_is_over", "_lent", "began", "number", "plan", "plans", "socket", "turn", "variables")
 
-    def __init__(self, lent: Lent, connected: socket.socket, number: int, turn: int, variables: dict[str, str]) -> None:
+    def __init__(
+        self, lent: Lent, connected: socket.socket, told: tuple[int, int, dict[str, str]], plans: dict[bytes, Plan]
+    ) -> None:
         self.socket = connected
-        self.number = number
-        self.turn = turn
-        self.variables = variables
-        self.plans: dict[bytes, Plan] = {}
+        self.number, self.turn, self.variables = told
+        self.plans = plans
         self.plan: Plan
         self.began = 0
         self._lent = lent
@@ -101,7 +101,7 @@ class Lent:
         """Remember how a request is answered; the variables of its connection are no part of that."""
         number, place, head, variables, added, asked = shown
         kept = {name: value for name, value in told.items() if name not in variables}
-        self._plans.setdefault(place, {})[head] = Plan(number, kept, added, asked)
+        self._plans.setdefault(place, {})[head] = Plan(number, head, kept, added, asked)
 
     def forget(self) -> None:
         """Forget what was shown: it may not be so any more."""
@@ -117,9 +117,8 @@ class Lent:
             return
         connected = self._socket(fileno=file)
         connected.setblocking(False)
-        loan = Loan(self, connected, number, turn, variables)
-        loan.plans = self._plans.setdefault(place, {})
-        self._loans[file] = loan
+        plans = self._plans.setdefault(place, {})
+        self._loans[file] = Loan(self, connected, (number, turn, variables), plans)
         self._epoll.register(file, select.EPOLLIN)
         self.drop_taken()
 
@@ -184,20 +183,8 @@ class Lent:
             return False
         now = time.monotonic_ns()
         page.note(states.SPEAKS, loan.number, 0, now)
-        if page.words[states.SERVED] >= self._most > 0:
-            self._give_back(loan, b"", b"")
-            page.note(states.WAITS)
-            return False
-        try:
-            piece = loan.socket.recv(_PIECE)
-        except BlockingIOError:
-            page.note(states.WAITS)
-            return False
-        except OSError:
-            piece = b""
-        plan = loan.plans.get(piece)
+        plan = self._heard(loan)
         if plan is None:
-            self._give_back(loan, piece, b"")
             page.note(states.WAITS)
             return False
         loan.plan = plan
@@ -206,6 +193,22 @@ class Lent:
         page.note(states.ASKED, loan.number, plan.number, now)
         page.let_go()
         return True
+
+    def _heard(self, loan: Loan) -> Plan | None:
+        """How to answer what a connection asks; where nothing tells that it goes back."""
+        if self._page.words[self._states.SERVED] >= self._most > 0:
+            self._give_back(loan, b"", b"")
+            return None
+        try:
+            piece = loan.socket.recv(_PIECE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            piece = b""
+        plan = loan.plans.get(piece)
+        if plan is None:
+            self._give_back(loan, piece, b"")
+        return plan
 
     def answer(self, loan: Loan, value: Any) -> bool:
         """Send an answer to the client and keep the lock; False if the front end is to do so, which knows it then."""
@@ -216,7 +219,7 @@ class Lent:
             return False
         is_whole = type(value) is tuple and value[-1] is True
         if not is_whole or value[0] in _BODILESS or not value[1]:
-            loan.plans.pop(next(head for head, plan in loan.plans.items() if plan is loan.plan))
+            del loan.plans[loan.plan.head]
             self.channel.send(("mine", loan.number, loan.plan.number))
             self._leave(loan)
             return False

@@ -21,8 +21,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from emulator.hosts import http1
 from emulator.hosts.connection import Connection, Exchange
+from emulator.hosts.http1 import Headers, Request
 from emulator.hosts.job import Job
 from emulator.hosts.requestlog import Asked
 
@@ -39,9 +39,9 @@ _NUMBERS = itertools.count(1)
 class _Shown(NamedTuple):
     """What a process was shown: how it answers a request."""
 
-    head: bytes
+    request: Request
     environ: dict[str, str]
-    added: http1.Headers
+    added: Headers
     limit: int
 
 
@@ -94,7 +94,7 @@ class Loans:
         if key in self._numbers or len(self._numbers) >= _MOST_PLANS or len(request.head) > _LONGEST_HEAD:
             return None
         number = self._numbers[key] = next(_NUMBERS)
-        self._shown[number] = _Shown(request.head, job.environ, exchange.added, job.limit)
+        self._shown[number] = _Shown(request, job.environ, exchange.added, job.limit)
         asked = tuple(place), request.method, request.target, request.variables.get("HTTP_USER_AGENT", "")
         return number, tuple(place), request.head, tuple(variables), tuple(exchange.added), asked
 
@@ -175,7 +175,7 @@ class Loans:
 
     @staticmethod
     def _job(connection: Connection, shown: _Shown, since: float) -> Job:
-        exchange = connection.take_up(http1.parse(shown.head.removesuffix(http1.END)), since)
+        exchange = connection.take_up(shown.request, since)
         exchange.added = shown.added
         job = Job(exchange, shown.environ, shown.limit)
         job.began = since

@@ -95,10 +95,10 @@ class Pool:
 
     def close(self) -> None:
         """End all processes: those that are busy at once."""
-        for process in (*self._processes, *self._going):
+        for process in self._all:
             if not process.take_back():
                 process.kill()
-        for process in (*self._processes, *self._going):
+        for process in self._all:
             if process.job is not None or not process.is_loaded:
                 process.kill()
             process.close()
@@ -113,6 +113,10 @@ class Pool:
         end = time.monotonic() + seconds
         for process in self._left:
             process.wait(max(0.0, end - time.monotonic()))
+
+    @property
+    def _all(self) -> list[Process]:
+        return [*self._processes, *self._going]
 
     @property
     def is_busy(self) -> bool:
@@ -222,7 +226,7 @@ class Pool:
         """Have connections back where others take long; now and then see whether all is as it was."""
         self._care = None
         now = time.monotonic()
-        for process in (*self._processes, *self._going):
+        for process in self._all:
             if process.is_slow(now) or not self._lends:
                 process.take_back()
         for process in [one for one in self._free if self._is_through(one)]:
@@ -236,7 +240,7 @@ class Pool:
                     process.take_back()
             self._even_out()
             self._owner.look()
-        if any(process.holds_up for process in (*self._processes, *self._going)):
+        if any(process.holds_up for process in self._all):
             self._take_care_soon()
 
     def _take_care_soon(self) -> None:
@@ -311,7 +315,7 @@ class Pool:
     def _look_after(self) -> None:
         """End what takes too long."""
         now = time.monotonic()
-        for process in (*self._processes, *self._going):
+        for process in self._all:
             why = process.late(now, self._limits)
             if not why:
                 continue
