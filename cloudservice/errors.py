@@ -26,6 +26,8 @@ class Fault(NamedTuple):
 class ServiceError(Exception):
     """Everything that was found wrong at once; shown to the user without a traceback."""
 
+    exit_code = 1
+
     def __init__(self, *faults: Fault) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = faults

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -80,6 +81,34 @@ def whole_folder(path: Path) -> Iterator[Path]:
             part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Let the folder `new` take the place of the folder `path`, if there is one; that has the name of `new` then.
+
+    Both are on one file system. Where the system can exchange two names, there is never a moment without the folder.
+    """
+    if not path.exists():
+        new.rename(path)
+    elif not _exchange(new, path):
+        aside = new.with_name(f"{new.name}.aside")
+        path.rename(aside)
+        new.rename(path)
+        aside.rename(new)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step (renameat2(2)); False where the system or the file system cannot."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    here, exchange = -100, 2
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    return bool(call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def entries(folder: Path) -> list[Path]:

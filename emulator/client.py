@@ -103,7 +103,11 @@ def _answers(folder: Path, wish: Message, patience: float | None = control.TIMEO
 
 def run_here(told: Run) -> int:
     """Be the emulator of this console until it ends; returns its exit code, where it returns at all."""
-    argv = _argv(told)
+    return become_guarded(_argv(told))
+
+
+def become_guarded(argv: list[str]) -> int:
+    """Go on as a program that runs under emulator.guard."""
     if os.name == "posix":
         # A Ctrl-C that comes before the emulator can act on it waits until it can.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -116,6 +120,11 @@ def become(argv: list[str], environ: Mapping[str, str]) -> int:
     sys.stdout.flush()
     if os.name == "posix":
         os.execve(argv[0], argv, environ)
+    return subprocess.call(argv, env=environ)
+
+
+def call(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a program on this console to its end; its exit code."""
     return subprocess.call(argv, env=environ)
 
 

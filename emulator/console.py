@@ -40,14 +40,14 @@ class Console:
         self._put("", text.encode())
 
     def output(self, name: str, data: memoryview) -> None:
-        """Whole lines that an instance printed; of very many at once the last ones are shown."""
+        """Whole lines that an instance printed, or an app that needs no name; of very many the last ones are shown."""
         if not self._shows_output:
             return
         output = bytes(data[-_SHOWN:])
         if len(data) > _SHOWN:
             _, _, output = output.partition(b"\n")
             self._lost += bytes(data).count(b"\n") - output.count(b"\n")
-        self._put(f"{self._named(name)} | ", output)
+        self._put(f"{self._named(name)} | " if name else "", output)
 
     def state(self, name: str, state: str, why: str = "") -> None:
         """An instance's new state, and why where that says something."""

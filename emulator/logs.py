@@ -5,7 +5,7 @@ import heapq
 import os
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -57,10 +57,25 @@ def lines(folder: Path, wanted: Wanted, follow: bool) -> Iterator[Line]:
     Without a moment to begin at, those of the latest deployment. A line that has no end yet is given only when not
     following; following ends when the caller stops asking, and goes on over the end of the emulator and its next start.
     """
-    open_logs: dict[Path, _Log] = {}
     _must_be_there(folder, wanted)
+    yield from _lines(lambda: _find(folder, wanted.since, newest_only=wanted.since is None), wanted, follow)
+
+
+def of_app(folder: Path, follow: bool) -> Iterator[Line]:
+    """The lines in the logs of an app, which lie in a folder; else as `lines`."""
+
+    def find() -> Iterator[tuple[Path, str, str]]:
+        yield from ((path, "", "") for path in sorted(folder.rglob("*.log")))
+
+    if not any(find()):
+        raise ServiceError(Fault(shown(folder), "there are no logs", "Start the app with webapp-run"))
+    yield from _lines(find, Wanted(), follow)
+
+
+def _lines(find: Callable[[], Iterator[tuple[Path, str, str]]], wanted: Wanted, follow: bool) -> Iterator[Line]:
+    open_logs: dict[Path, _Log] = {}
     while True:
-        for path, one, instance in _find(folder, wanted.since, newest_only=wanted.since is None):
+        for path, one, instance in find():
             if path not in open_logs and wanted.has(instance):
                 open_logs[path] = _Log(path, one, instance)
         found = heapq.merge(*(log.new_lines(whole=follow) for log in open_logs.values()), key=attrgetter("moment"))

@@ -10,14 +10,21 @@ _INSTANCE_PORTS = range(20000, 32000)
 """Below the range that systems give to outgoing connections, so that none of these takes an instance's port."""
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen on the port of an IPv4 address now."""
     with stream() as probe:
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True
+
+
+def some(host: str) -> int:
+    """A port of an IPv4 address that is free now."""
+    with stream() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def stream() -> socket.socket:

@@ -1,14 +1,20 @@
 """Where packages come from: pip's own settings, said again in uv's words."""
 
-import ast
+import configparser
+import locale
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from packager.requirements import Asked
-from packager.tools import ToolError, run
+import platformdirs
+
+if TYPE_CHECKING:
+    from packager.requirements import Asked
+
 
 _NAMES = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -44,7 +50,7 @@ def uv_environ(offline: bool = False) -> dict[str, str]:
     return {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
 
 
-def with_options(environ: Mapping[str, str], asked: Asked) -> dict[str, str]:
+def with_options(environ: Mapping[str, str], asked: "Asked") -> dict[str, str]:
     """The environment with what a requirements file says about indexes, as pip weighs it against its configuration."""
     made = dict(environ)
     if own := asked.values("index-url", "pypi-url"):
@@ -86,17 +92,43 @@ def access(environ: Mapping[str, str]) -> Access:
 
 
 def _pip_settings() -> dict[str, str]:
-    """The settings of pip for installing, the strongest last; none where this interpreter has no pip."""
-    try:
-        printed = run([sys.executable, "-m", "pip", "config", "list"])
-    except ToolError:
-        return {}
-    settings: dict[str, str] = {}
-    # The order of strength is global, then the command's own section, then the environment.
-    for section in ("global", "install", ":env:"):
-        for line in printed.splitlines():
-            key, equals, value = line.partition("=")
-            name = key.removeprefix(f"{section}.")
-            if equals and name != key:
-                settings[name] = str(ast.literal_eval(value))
-    return settings
+    """The settings of pip for installing, by their long options.
+
+    Read here, since pip needs half a second to tell them. Source: its documentation of configuration files: the later
+    file wins, then the section of the command wins over `global`, and the environment over both.
+    """
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}}
+    for path in _pip_files():
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, locale.getpreferredencoding(False))
+        except (configparser.Error, UnicodeDecodeError):
+            continue  # pip itself says what is wrong there, when it is used
+        for name, settings in sections.items():
+            if parser.has_section(name):
+                settings.update({_option(key): value for key, value in parser.items(name)})
+    prefix = "PIP_"
+    written = {_option(key.removeprefix(prefix)): one for key, one in os.environ.items() if key.startswith(prefix)}
+    return {**sections["global"], **sections["install"], **written}
+
+
+def _option(name: str) -> str:
+    return name.lower().replace("_", "-").removeprefix("--")
+
+
+def _pip_files() -> list[Path]:
+    """The files that pip reads, the strongest last; with PIP_CONFIG_FILE=os.devnull it reads none."""
+    own = os.environ.get("PIP_CONFIG_FILE", "")
+    if own == os.devnull:
+        return []
+    name = "pip.ini" if os.name == "nt" else "pip.conf"
+    places = [
+        Path(place, name) for place in platformdirs.site_config_dir("pip", False, multipath=True).split(os.pathsep)
+    ]
+    if os.name == "posix":
+        places.append(Path("/etc", name))
+    places.append(Path.home() / ("pip" if os.name == "nt" else ".pip") / name)
+    user = platformdirs.user_config_path("pip", appauthor=False, roaming=True)
+    if sys.platform == "darwin" and not user.is_dir():
+        user = Path.home() / ".config" / "pip"
+    return [*places, user / name, Path(sys.prefix, name), *([Path(own)] if own else [])]

@@ -3,9 +3,11 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO, cast
 
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 """In an address; what a tool says may be shown to anyone."""
@@ -36,6 +38,31 @@ def run(
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
         raise ToolError(without_credentials(said))
     return done.stdout
+
+
+def stream(argv: Sequence[str | Path], environ: Mapping[str, str], cwd: Path, see: Callable[[str], None]) -> int:
+    """Run a program that may take long, let `see` have each line that it prints, and return its exit code.
+
+    That is 128 and the signal for one that was killed, as a shell has it. An exception of `see` ends the program.
+    """
+    with subprocess.Popen(
+        list(map(str, argv)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environ,
+        cwd=cwd,
+        encoding="utf-8",
+        errors="backslashreplace",
+        process_group=0,
+    ) as process:
+        try:
+            for line in cast(IO[str], process.stdout):
+                see(line.rstrip("\n"))
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 def without_credentials(text: str) -> str:

@@ -17,7 +17,7 @@ finally:
 
 from invoke import Collection
 
-from rolepack import adopt, bundles, certificate, change, check, emulate, new, package, running, webapp, wheels
+from rolepack import adopt, bundles, certificate, change, check, emulate, new, package, running, site, webapp, wheels
 
 namespace = Collection(
     new.new_service,
@@ -45,4 +45,9 @@ namespace = Collection(
     certificate.certificate,
     webapp.webapp_build,
     webapp.webapp_run,
+    webapp.webapp_runtimes,
+    site.webapp_settings,
+    site.webapp_deployments,
+    site.webapp_logs,
+    site.webapp_shell,
 )

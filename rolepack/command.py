@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,7 +39,7 @@ def command(**options: Any) -> Callable[[Callable[..., None]], "Task[Callable[..
                 else:
                     function(*args, **kwargs)
             except ServiceError as error:
-                raise Exit(str(error), code=1) from None
+                raise Exit(str(error), code=error.exit_code) from None
             except KeyboardInterrupt:
                 raise Exit("interrupted", code=130) from None
             except BrokenPipeError:
@@ -87,6 +87,13 @@ def listed(words: Iterable[str]) -> str:
     """Some words as a list in a sentence: `one, two and three`."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
+    """Rows as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def silence() -> None:

@@ -4,12 +4,12 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invoke import Context, Exit
 
-from rolepack.command import AS_JSON, SERVICE, command, counted, say, say_json, service_folder
+from rolepack.command import AS_JSON, SERVICE, command, counted, say, say_json, service_folder, table
 
 
 @command(help={"service": SERVICE, "json": AS_JSON})
@@ -33,7 +33,7 @@ def status(_context: Context, service: str | None = None, json: bool = False) ->
         listens = " ".join(f"{name}={at['address']}:{at['port']}" for name, at in one["endpoints"].items())
         reason = (one["reason"] or "").partition("\n")[0]
         rows.append((one["name"], one["state"], str(one["pid"] or ""), str(one["restarts"]), listens, reason))
-    for line in _table(rows):
+    for line in table(rows):
         say(line)
     for line in not_run(now):
         say(f"  {line}")
@@ -200,10 +200,3 @@ def not_run(now: Mapping[str, Any]) -> list[str]:
     tasks = [(one["role"], task) for one in now["instances"] for task in one["tasks"]]
     told = (f"{role}: `{task['command_line']}` is not run here" for role, task in tasks if task["state"] == "Not run")
     return list(dict.fromkeys(told))
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    """Rows as lines with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

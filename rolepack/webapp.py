@@ -1,184 +1,225 @@
 """invoke webapp-build, webapp-run: one App Service app, without a service around it."""
 
-import json as plain
-import os
-import shutil
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke import Context
 
-from rolepack.command import PROGRAM, command, say
+from rolepack.command import AS_JSON, PROGRAM, command, say, say_json
 
 if TYPE_CHECKING:
-    from packager.webapp import Runtime
+    from packager.appservice.building import Order
 
-_PLATFORM = "The platform that the app is for: windows."
-_PYTHON = "A Python version or an interpreter, in the place of the one that runtime.txt names."
-_FROM_OUTSIDE = ("PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+FOLDER = "Folder of the app."
+_PLATFORM = "The platform that the app is for: linux, or windows, whose apps have a web.config."
+_RUNTIME = "The Python of the platform, such as 'PYTHON|3.12'; webapp-runtimes lists them."
+_PYTHON = "With --platform windows: a Python version or an interpreter, in the place of that in runtime.txt."
+_BEHAVIOUR = "Where the platform and its documentation differ: current, what it does, or documented."
 _LAST_PORT = 65535
 
 
 @command(
     positional=["folder"],
-    help={"folder": "Folder of the app: a repository with web.config.", "platform": _PLATFORM, "python": _PYTHON},
+    iterable=["property"],
+    help={
+        "folder": f"{FOLDER[:-1]}, or a zip of it, which is built if SCM_DO_BUILD_DURING_DEPLOYMENT says so.",
+        "output": "Folder for the built app. Default: where webapp-run finds it, .rolepack/home/site/wwwroot.",
+        "platform": _PLATFORM,
+        "runtime": _RUNTIME,
+        "installer": "What installs packages: uv, which is faster, or pip.",
+        "property": "NAME=VALUE for the build: virtualenv_name, packagedir or compress_virtualenv; repeatable.",
+        "compress": "Put the output into one archive, which a start unpacks.",
+        "behaviour": _BEHAVIOUR,
+        "python": _PYTHON,
+    },
 )
-def webapp_build(_context: Context, folder: str, platform: str = "", python: str | None = None) -> None:
-    """Build an app as App Service does: web.X.Y.config by runtime.txt, the environment `env`, pip install.
+def webapp_build(
+    _context: Context,
+    folder: str,
+    property: list[str],  # noqa: A002 - the platform's word
+    output: str | None = None,
+    platform: str = "linux",
+    runtime: str | None = None,
+    installer: str = "uv",
+    compress: bool = False,
+    behaviour: str = "current",
+    python: str | None = None,
+) -> None:
+    """Build an app as App Service does at a deployment, and put it where webapp-run finds it.
 
-    Example: invoke webapp-build . --platform windows
+    Example: invoke webapp-build . --runtime "PYTHON|3.12"
     """
+    if platform == "windows":
+        from rolepack import windows_app
+
+        windows_app.build(folder, app_folder(folder, platform), python)
+        return
+    from packager.appservice import building
+
+    order = building.Order(
+        app_or_zip(folder, platform),
+        Path(output).absolute() if output else None,
+        _version(runtime),
+        _properties(property),
+        _chosen("--installer", installer, building.INSTALLERS),
+        compress,
+        _chosen("--behaviour", behaviour, ("current", "documented")),
+    )
+    _build(folder, order)
+
+
+def _build(folder: str, order: "Order") -> None:
     from cloudservice.files import shown
-    from packager import webapp
+    from packager.appservice import building
     from rolepack import progress
 
-    place = _app(folder, platform)
     with progress.shown() as report:
-        built = webapp.build(place, webapp.runtime(place, python), report)
-    if built.config is not None:
-        say(f"Took {built.config.name} as web.config.")
-    environment = shown(place / webapp.ENVIRONMENT)
-    if built.packages:
-        how = "new" if built.is_made else "kept"
-        what = f"with {built.packages} packages in {environment} ({how})"
-    else:
-        what = f"without an environment, since it has no {webapp.REQUIREMENTS}"
-    say(f"Built {shown(place)} for Windows, Python {built.runtime.version} here, {what}.")
-    say(f"Next: {PROGRAM} webapp-run {folder} --platform windows --port 8000")
+        built = building.deploy(order, say, report)
+    how = f"with Python {built.version}" if built.version else "without a build"
+    say(f"Deployed {shown(order.app)} {how} to {shown(built.output)}; the log is {shown(built.log)}.")
+    say(f"Next: {PROGRAM} webapp-run {folder if order.output is None else shown(built.output)} --port 8000")
 
 
 @command(
     positional=["folder"],
     help={
-        "folder": "Folder of the app.",
+        "folder": f"{FOLDER[:-1]}, or one that webapp-build has written to.",
         "platform": _PLATFORM,
-        "port": "Port on the loopback address; 0 takes a free one.",
-        "logs": "Folder for the logs. Default: .rolepack/LogFiles in the app's folder.",
+        "port": "Port at which the app answers; 0 takes a free one.",
+        "host": "Address at which it does. Default: the loopback address.",
+        "startup-command": "The start-up command of the site, or the name of a file of the app that has it.",
+        "print-command": "Print what would run and why, and start nothing.",
+        "json": f"With --print-command: {AS_JSON.lower()}",
+        "runtime": f"{_RUNTIME} An app that was built has its own.",
+        "debug-port": "Run the framework's own server under debugpy, which listens at this port.",
+        "debug-wait": "With --debug-port: wait for a client there first.",
+        "logs": "Folder for the logs. Default: .rolepack/home/LogFiles in the app's folder.",
         "python": f"{_PYTHON} An environment that was built has its own.",
-        "behaviour": "documented: the static rules of the documentation do what it says; current: what IIS does.",
+        "behaviour": f"{_BEHAVIOUR} Default: current; with --platform windows: documented.",
     },
 )
 def webapp_run(
     _context: Context,
     folder: str,
-    platform: str = "",
+    platform: str = "linux",
     port: int = 8000,
+    host: str = "127.0.0.1",
+    startup_command: str = "",
+    print_command: bool = False,
+    json: bool = False,
+    runtime: str | None = None,
+    debug_port: int | None = None,
+    debug_wait: bool = False,
     logs: str | None = None,
     python: str | None = None,
-    behaviour: str = "documented",
+    behaviour: str = "",
 ) -> None:
-    """Serve an app as IIS does by its web.config, until Ctrl-C or SIGTERM.
+    """Run an app as App Service does, until Ctrl-C or SIGTERM.
 
-    Example: invoke webapp-run . --platform windows --port 8000 --logs logs
+    Example: invoke webapp-run . --port 8000 --startup-command "gunicorn --workers=4 hello:myapp"
     """
-    from cloudservice.errors import Fault, ServiceError
-    from emulator import ports
-    from packager import webapp
+    place = app_folder(folder, platform)
+    usual = "documented" if platform == "windows" else "current"
+    how = _chosen("--behaviour", behaviour or usual, ("current", "documented"))
+    if platform == "windows":
+        from rolepack import windows_app
 
-    place = _app(folder, platform)
-    faults = []
-    if behaviour not in {"documented", "current"}:
-        faults.append(Fault("--behaviour", f"'{behaviour}' is unknown", "Choose documented or current"))
-    if not 0 <= port <= _LAST_PORT:
-        faults.append(Fault("--port", f"{port} is no port", f"Choose one from 0 to {_LAST_PORT}"))
-    elif not ports.is_free(port):
-        faults.append(Fault("--port", f"port {port} is taken", "Choose another, or 0 for a free one"))
-    if faults:
-        raise ServiceError(*faults)
-    interpreter = webapp.environment_python(place)
-    if not interpreter.exists():
-        if (place / webapp.REQUIREMENTS).is_file():
-            wrong = f"it has a {webapp.REQUIREMENTS}, and no environment"
-            remedy = f"Build it first: {PROGRAM} webapp-build {folder} --platform windows"
-            raise ServiceError(Fault(folder, wrong, remedy))
-        interpreter = webapp.runtime(place, python).python
-    place_of_logs = Path(logs).absolute() if logs else place / ".rolepack" / "LogFiles"
-    told = _told(place, place_of_logs, port, behaviour)
-    told.update(_kits(place, interpreter))
-    told["configs"] = _configs(place, python)
-    _become(interpreter, told, port)
+        _must_be_free(port, "127.0.0.1")
+        windows_app.run(folder, place, port, logs, python, how)
+        return
+    from rolepack import linux_app
+
+    wanted = linux_app.Wanted(port, host, startup_command, _version(runtime), how, debug_port, debug_wait, logs)
+    if print_command:
+        start = linux_app.start(place, wanted)
+        told = {"framework": start.framework, "command": start.command, "module": start.module}
+        if json:
+            say_json({**told, "messages": start.messages})
+        else:
+            say("\n".join([*start.messages, start.command]))
+        return
+    linux_app.run(place, wanted._replace(port=_free(port, host)))
 
 
-def _app(folder: str, platform: str) -> Path:
+@command(help={"json": AS_JSON})
+def webapp_runtimes(_context: Context, json: bool = False) -> None:
+    """List the Pythons that an app can have here, by the platform's names.
+
+    Example: invoke webapp-runtimes
+    """
+    from packager.appservice import runtimes
+
+    found = runtimes.installed()
+    if json:
+        say_json([{"runtime": one.stack, "version": one.version, "python": str(one.python)} for one in found])
+        return
+    for one in found:
+        say(f"{one.stack}  {one.version}  {one.python}")
+
+
+def app_folder(folder: str, platform: str = "linux") -> Path:
     """The folder of an app; ServiceError if it is none, or for a platform that is not known."""
     from cloudservice.errors import Fault, ServiceError
 
+    _chosen("--platform", platform, ("linux", "windows"))
     place = Path(folder)
-    if platform != "windows":
-        wrong = f"'{platform}' is not known yet" if platform else "it is not said"
-        raise ServiceError(Fault("--platform", wrong, "Add --platform windows"))
     if not place.is_dir():
         raise ServiceError(Fault(folder, "there is no such folder", "Name the folder of an app"))
     return place.resolve()
 
 
-def _told(place: Path, logs: Path, port: int, behaviour: str) -> dict[str, Any]:
-    from emulator import ports, sites
-
-    scratch = logs / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    return {
-        "name": place.name,
-        "listens": [["http", ports.LOOPBACK, port, None]],
-        "certificate": [],
-        "sites": [{"bindings": [], "places": [["", str(place), True]]}],
-        "logs": str(logs / "W3SVC1"),
-        "output": str(logs / "Site.log"),
-        "scratch": str(scratch),
-        "loads_first": False,
-        "restarts": True,
-        "max_instances": sites.PROCESSES,
-        "debugger": None,
-        "behaviour": behaviour,
-        "app_service": [str(place), str(logs)],
-    }
+def app_or_zip(folder: str, platform: str = "linux") -> Path:
+    """The folder of an app, or the zip that it comes in."""
+    return Path(folder).resolve() if Path(folder).is_file() else app_folder(folder, platform)
 
 
-def _configs(place: Path, python: str | None) -> list[str]:
-    """The names of web.config: what the build would have taken for one, where it has not been built."""
-    from cloudservice.errors import ServiceError
-    from packager import webapp
+def _chosen(option: str, written: str, known: tuple[str, ...]) -> str:
+    from cloudservice.errors import Fault, ServiceError
 
-    try:
-        chosen: Runtime | None = webapp.runtime(place, python)
-    except ServiceError:  # of an app that is built, with --python; which runtime it asks for is known all the same
-        chosen = None
-    config = None if chosen is None else webapp.config_for(place, chosen)
-    return ["web.config", *([config.name.lower()] if config else [])]
+    if written not in known:
+        remedy = f"Choose {' or '.join(known)}"
+        raise ServiceError(Fault(option, f"'{written}' is unknown", remedy))
+    return written
 
 
-def _kits(place: Path, interpreter: Path) -> dict[str, str]:
-    """The folders with the server for ASGI and, if the app wants it, with the debugger."""
-    from cloudservice.errors import ServiceError
-    from emulator.hosts import elements, webconfig
-    from packager import environment
-    from rolepack import progress
+def _version(runtime: str | None) -> str | None:
+    """The version in `--runtime`."""
+    from cloudservice.errors import Fault, ServiceError
+    from packager.appservice import runtimes
 
-    kits = {"kit": "", "debug_kit": ""}
-    path = webconfig.find(place)
-    try:
-        settings = webconfig.app_settings(webconfig.load(path, "")) if path else {}
-    except elements.MalformedError:
-        settings = {}  # which every request is told
-    with progress.shown() as report:
-        try:
-            kits["kit"] = str(environment.runtime_kit(interpreter, report))
-        except ServiceError as error:
-            say(f"An application of ASGI could not be served: {error}")
-        if settings.get("WSGI_PTVSD_SECRET"):
-            kits["debug_kit"] = str(environment.debug_kit(interpreter, report))
-    return kits
+    if runtime is None:
+        return None
+    version = runtimes.asked_by_stack(runtime)
+    if version is None:
+        raise ServiceError(Fault("--runtime", f"'{runtime}' is no Python", "Write it as 'PYTHON|3.12'"))
+    return version
 
 
-def _become(interpreter: Path, told: dict[str, Any], port: int) -> None:
-    """Go on as the host of the site."""
-    from emulator import client, sites
+def _properties(written: list[str]) -> dict[str, str]:
+    from cloudservice.errors import Fault, ServiceError
 
-    environ = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
-    environ["PATH"] = os.pathsep.join([str(interpreter.parent), environ.get("PATH", "")])
-    environ["WEBSITE_SITE_NAME"] = told["name"]
-    environ["WEBSITE_HOSTNAME"] = f"127.0.0.1:{port}"
-    sys.stdout.flush()
-    client.become([str(interpreter), "-u", str(sites.SITE_HOST), plain.dumps(told)], environ)
+    split = [one.partition("=") for one in written]
+    faults = [
+        Fault("--property", f"'{name}' has no value", "Write NAME=VALUE") for name, equals, _ in split if not equals
+    ]
+    if faults:
+        raise ServiceError(*faults)
+    return {name: value for name, _, value in split}
+
+
+def _must_be_free(port: int, host: str) -> None:
+    from cloudservice.errors import Fault, ServiceError
+    from emulator import ports
+
+    if not 0 <= port <= _LAST_PORT:
+        raise ServiceError(Fault("--port", f"{port} is no port", f"Choose one from 0 to {_LAST_PORT}"))
+    if not ports.is_free(port, host):
+        raise ServiceError(Fault("--port", f"port {port} is taken", "Choose another, or 0 for a free one"))
+
+
+def _free(port: int, host: str) -> int:
+    """The port, or for 0 one that is free."""
+    from emulator import ports
+
+    _must_be_free(port, host)
+    return port or ports.some(host)

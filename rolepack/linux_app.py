@@ -1,0 +1,166 @@
+"""webapp-run for an app of App Service on Linux: what its container would be told, and going on as it."""
+
+import json as plain
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from emulator.appservice.container import Run
+    from emulator.appservice.startup import Start
+    from packager.appservice.runtimes import Runtime
+
+_FROM_OUTSIDE = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+_ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - to know them
+_DEBUG_PORT = 5678
+_PORT = 8000
+
+
+class Wanted(NamedTuple):
+    """How the user wants an app to run; `version` is that of a runtime, where one is asked for."""
+
+    port: int
+    host: str
+    command: str
+    version: str | None
+    behaviour: str
+    debug_port: int | None
+    debug_waits: bool
+    logs: str | None
+
+
+def deployed(app: Path) -> Path:
+    """What runs of an app: what was deployed of it, or its folder as it is."""
+    from cloudservice import appservice
+
+    wwwroot = appservice.home_of(app).wwwroot
+    return wwwroot if wwwroot.is_dir() else app
+
+
+def environment(app: Path, host: str, port: int) -> dict[str, str]:
+    """All that the process of an app sees: our own environment, what the platform sets, and the app's settings."""
+    from cloudservice import app_settings, appservice
+
+    own = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
+    name = appservice.name_of(app)
+    seen = "127.0.0.1" if host in _ALL_ADDRESSES else host
+    platform = {"HOST": host, "PORT": str(port), "WEBSITE_SITE_NAME": name, "WEBSITE_HOSTNAME": seen}
+    return {**own, **platform, "WEBSITE_ROLE_INSTANCE_ID": "0", **app_settings.environment(app)}
+
+
+def start(app: Path, wanted: Wanted) -> "Start":
+    """What would run, and why."""
+    from emulator.appservice import places, startup
+
+    run = _run(app, wanted, Path("image"), Path("scratch"))
+    with places.laid_out(run.folder) as place:
+        return startup.plan(run.asked(place))
+
+
+def run(app: Path, wanted: Wanted) -> int:
+    """Go on as the container of an app."""
+    from cloudservice import appservice
+    from cloudservice.files import write_whole
+    from cloudservice.plain import to_plain
+    from emulator import client
+    from packager.appservice import environments
+    from rolepack import progress
+
+    appservice.home_of(app).make()
+    with progress.shown() as report:
+        image = environments.image(_runtime(deployed(app), wanted), report)
+    scratch = Path(tempfile.mkdtemp(prefix="run-", dir=appservice.home_of(app).folder))
+    told = _run(app, wanted, image, scratch)
+    path = scratch / "run.json"
+    write_whole(path, plain.dumps(to_plain(told)), durable=False)
+    path.chmod(0o600)
+    return client.become_guarded([sys.executable, "-P", "-m", "emulator.appservice", str(path)])
+
+
+def shell(app: Path, words: Sequence[str]) -> int:
+    """Run a command, or a shell, in the folder and the environment of an app; its exit code."""
+    from cloudservice import appservice
+    from emulator import client
+    from emulator.appservice import places, script
+    from emulator.appservice.script import Surroundings
+    from packager.appservice import environments
+    from rolepack import progress
+
+    home = appservice.home_of(app)
+    home.make()
+    wanted = Wanted(_PORT, "127.0.0.1", "", None, "current", None, False, None)
+    with progress.shown() as report:
+        image = environments.image(_runtime(deployed(app), wanted), report)
+    with tempfile.TemporaryDirectory(dir=home.folder) as scratch:
+        told = _run(app, wanted, image, Path(scratch))
+        with places.laid_out(told.folder) as place:
+            around = Surroundings(image, place.built_at, None, place.is_unpacked)
+            command = shlex.join(words) if words else os.environ.get("SHELL", "/bin/sh")
+            path = Path(scratch) / "shell.sh"
+            path.write_text(script.render_shell(told.asked(place), around, command), encoding="utf-8")
+            return client.call(["/bin/sh", str(path)], told.environ)
+
+
+def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
+    from cloudservice import appservice
+    from emulator.appservice.container import START_LIMIT, STOP_LIMIT, Run
+
+    home = appservice.home_of(app)
+    environ = environment(app, wanted.host, wanted.port)
+    folder = deployed(app)
+    debug_port, waits = _debugging(wanted, environ)
+    return Run(
+        appservice.name_of(app),
+        folder,
+        environ,
+        _runtime(folder, wanted).version,
+        image,
+        Path(wanted.logs).absolute() if wanted.logs else home.logs,
+        scratch,
+        wanted.host,
+        wanted.port,
+        wanted.command,
+        wanted.behaviour,
+        debug_port,
+        waits,
+        home.active if folder == home.wwwroot else None,
+        _seconds(environ, "WEBSITES_CONTAINER_START_TIME_LIMIT", START_LIMIT),
+        _seconds(environ, "WEBSITES_CONTAINER_STOP_TIME_LIMIT", STOP_LIMIT),
+    )
+
+
+def _runtime(folder: Path, wanted: Wanted) -> "Runtime":
+    """The Python of an app: the one it was built with, else the one that is asked for, else our own."""
+    from cloudservice import build_manifest
+    from packager.appservice import runtimes
+    from packager.target import minor_of
+
+    built = (build_manifest.load(folder) or {}).get("PythonVersion")
+    asked = minor_of(built) if built else wanted.version
+    return runtimes.choose(asked) if asked else runtimes.own()
+
+
+def _debugging(wanted: Wanted, environ: Mapping[str, str]) -> tuple[int | None, bool]:
+    """The port of the debugger and whether it waits, by options or by the platform's own settings."""
+    if wanted.debug_port is not None:
+        return wanted.debug_port, wanted.debug_waits
+    if environ.get("APPSVC_REMOTE_DEBUGGING") != "TRUE":
+        return None, False
+    written = environ.get("APPSVC_TUNNEL_PORT", "")
+    port = int(written) if written.isascii() and written.isdigit() else _DEBUG_PORT
+    return port, environ.get("APPSVC_REMOTE_DEBUGGING_BREAK") == "TRUE"
+
+
+def _seconds(environ: Mapping[str, str], name: str, usual: float) -> float:
+    from cloudservice.errors import Fault, ServiceError
+
+    written = environ.get(name, "")
+    if not written:
+        return usual
+    if not (written.isascii() and written.isdigit()):
+        raise ServiceError(Fault(name, f"'{written}' is no number of seconds", "Write a whole number"))
+    return float(written)

@@ -1,0 +1,145 @@
+"""invoke webapp-settings, webapp-deployments, webapp-logs, webapp-shell: what belongs to an app beside its code."""
+
+import contextlib
+import getpass
+import sys
+
+from invoke import Context, Exit
+
+from rolepack.command import AS_JSON, command, counted, say, say_json, table
+from rolepack.webapp import FOLDER, app_folder
+
+_HIDDEN = "(secret)"
+
+
+@command(
+    name="webapp-settings",
+    positional=["folder"],
+    iterable=["set", "secret"],
+    help={
+        "folder": FOLDER,
+        "set": "NAME=VALUE: a setting in appsettings.json; repeatable.",
+        "secret": "Name of a setting whose value is asked for, or read from standard input; repeatable.",
+        "json": AS_JSON,
+    },
+)
+def webapp_settings(
+    _context: Context,
+    folder: str,
+    set: list[str],  # noqa: A002 - the option's name
+    secret: list[str],
+    json: bool = False,
+) -> None:
+    """Show the settings of an app, which it sees as environment variables, or change some; secrets are never shown.
+
+    Example: invoke webapp-settings . --set DJANGO_DEBUG=0 --secret SECRET_KEY
+    """
+    from cloudservice import app_settings
+    from cloudservice.errors import Fault, ServiceError
+    from cloudservice.files import shown
+
+    place = app_folder(folder)
+    split = [one.partition("=") for one in set]
+    faults = [Fault("--set", f"'{name}' has no value", "Write NAME=VALUE") for name, equals, _ in split if not equals]
+    if faults:
+        raise ServiceError(*faults)
+    if set or secret:
+        app_settings.load(place)
+        values = {name: value for name, _, value in split}
+        app_settings.change(place, values, {name: _asked(name) for name in secret})
+        files = [shown(place / app_settings.FILE)] * bool(set) + [shown(app_settings.secrets_file(place))] * bool(
+            secret
+        )
+        say(f"Set {', '.join([*values, *secret])} in {' and '.join(files)}.")
+        return
+    found = sorted(app_settings.load(place).values())
+    told = [
+        {"name": one.name, "value": None if one.is_secret else one.value, "origin": shown(one.origin)} for one in found
+    ]
+    if json:
+        say_json(told)
+        return
+    for line in table([(one.name, _HIDDEN if one.is_secret else one.value, shown(one.origin)) for one in found]):
+        say(line)
+    say(f"{counted(found, 'setting')}.")
+
+
+def _asked(name: str) -> str:
+    """The value of a secret, which is not echoed."""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"{name}: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
+@command(
+    positional=["folder"],
+    help={
+        "folder": f"{FOLDER[:-1]}, or the zip it came in.",
+        "show": "Show the log of this one: the beginning of its id.",
+        "json": AS_JSON,
+    },
+)
+def webapp_deployments(_context: Context, folder: str, show: str | None = None, json: bool = False) -> None:
+    """List the deployments of an app, the latest first, or show the log of one.
+
+    Example: invoke webapp-deployments . --show 3f2a
+    """
+    from cloudservice import appservice
+    from packager.appservice import deployments
+    from rolepack.webapp import app_or_zip
+
+    home = appservice.home_of(app_or_zip(folder))
+    if show is not None:
+        say(deployments.log_of(home, show).read_text(encoding="utf-8").rstrip("\n"))
+        return
+    active = deployments.active(home)
+    found = deployments.load(home)
+    if json:
+        say_json([{**one._asdict(), "active": one.id == active} for one in found])
+        return
+    rows = [("ID", "STARTED", "STATUS", "PYTHON", "")]
+    for one in found:
+        ending = one.status if not one.exit_code else f"{one.status} ({one.exit_code})"
+        rows.append((one.id[:10], one.started, ending, one.version or "", "active" if one.id == active else ""))
+    for line in table(rows) if found else []:
+        say(line)
+    say(f"{counted(found, 'deployment')}.")
+
+
+@command(
+    positional=["folder"],
+    help={
+        "folder": FOLDER,
+        "follow": "Go on with what is added, also over the end of the app and its next start.",
+        "json": "Print a JSON object a line, for programs.",
+    },
+)
+def webapp_logs(_context: Context, folder: str, follow: bool = False, json: bool = False) -> None:
+    """Print the logs of an app in the order of time: what it printed, and what the platform says about it.
+
+    Example: invoke webapp-logs . --follow
+    """
+    from json import dumps
+
+    from cloudservice import appservice
+    from emulator import logs as kept
+
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end following
+        for line in kept.of_app(appservice.home_of(app_folder(folder)).logs, follow):
+            told = {"moment": line.moment, "log": line.log, "text": line.text}
+            say(dumps(told) if json else line.text)
+
+
+@command(positional=["folder"], help={"folder": FOLDER})
+def webapp_shell(_context: Context, folder: str) -> None:
+    """Open a shell where an app runs, with its environment; or run what stands behind `--`.
+
+    Example: invoke webapp-shell . -- python manage.py migrate
+    """
+    from rolepack import linux_app
+
+    place = app_folder(folder)
+    words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    if not words:
+        say(f"A shell as {place.name} sees the world; `exit` leaves it.")
+    raise Exit(code=linux_app.shell(place, words))
