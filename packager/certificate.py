@@ -18,6 +18,9 @@ _NAME = "rolepack development"
 _VALID = timedelta(days=397)
 """What browsers accept at most."""
 _RENEWED_BEFORE = timedelta(days=30)
+_KEY = ec.SECP256R1()
+_SESSION_BITS = 256
+"""Of the ciphers that TLS 1.3 begins with."""
 
 
 class Certificate(NamedTuple):
@@ -42,6 +45,13 @@ def prepare() -> Certificate:
     return Certificate(path, key, made.fingerprint(hashes.SHA256()).hex(":").upper(), made.not_valid_after_utc)
 
 
+def as_told_to_apps(made: Certificate) -> str:
+    """What the platform's load balancer tells an app of the TLS that it has ended: bits, issuer and subject."""
+    found = x509.load_pem_x509_certificate(made.path.read_bytes())
+    names = (found.issuer.rfc4514_string(), found.subject.rfc4514_string())
+    return "|".join([str(_KEY.key_size), str(_SESSION_BITS), *names])
+
+
 def _load(path: Path) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
@@ -50,7 +60,7 @@ def _load(path: Path) -> x509.Certificate | None:
 
 
 def _make(path: Path, key_path: Path) -> x509.Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(_KEY)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
     now = datetime.now(UTC)
     names = [x509.DNSName("localhost"), *(x509.IPAddress(ip_address(text)) for text in ("127.0.0.1", "::1"))]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from emulator.appservice.container import Run
+    from emulator.appservice.container import Front, Run
     from emulator.appservice.startup import Start
     from packager.appservice.runtimes import Runtime
 
@@ -31,6 +31,8 @@ class Wanted(NamedTuple):
     debug_port: int | None
     debug_waits: bool
     logs: str | None
+    front: str | None = None
+    """The scheme of a front end, if there is to be one."""
 
 
 def deployed(app: Path) -> Path:
@@ -107,10 +109,13 @@ def shell(app: Path, words: Sequence[str]) -> int:
 
 def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
     from cloudservice import appservice
+    from emulator import ports
     from emulator.appservice.container import START_LIMIT, STOP_LIMIT, Run
 
     home = appservice.home_of(app)
-    environ = environment(app, wanted.host, wanted.port)
+    front = _front(wanted)
+    host, port = (ports.LOOPBACK, ports.some(ports.LOOPBACK)) if front else (wanted.host, wanted.port)
+    environ = environment(app, host, port)
     folder = deployed(app)
     debug_port, waits = _debugging(wanted, environ)
     return Run(
@@ -121,8 +126,8 @@ def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
         image,
         Path(wanted.logs).absolute() if wanted.logs else home.logs,
         scratch,
-        wanted.host,
-        wanted.port,
+        host,
+        port,
         wanted.command,
         wanted.behaviour,
         debug_port,
@@ -130,7 +135,23 @@ def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
         home.active if folder == home.wwwroot else None,
         _seconds(environ, "WEBSITES_CONTAINER_START_TIME_LIMIT", START_LIMIT),
         _seconds(environ, "WEBSITES_CONTAINER_STOP_TIME_LIMIT", STOP_LIMIT),
+        front,
     )
+
+
+def _front(wanted: Wanted) -> "Front | None":
+    """The front end, if one is wanted; for https with the certificate of this machine."""
+    from emulator.appservice.container import Front
+
+    if wanted.front is None:
+        return None
+    if wanted.front == "http":
+        return Front("http", wanted.host, wanted.port)
+    from packager import certificate
+
+    made = certificate.prepare()
+    tls = certificate.as_told_to_apps(made)
+    return Front("https", wanted.host, wanted.port, (made.path, made.key), tls)
 
 
 def _runtime(folder: Path, wanted: Wanted) -> "Runtime":

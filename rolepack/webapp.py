@@ -93,6 +93,8 @@ def _build(folder: str, order: "Order") -> None:
         "runtime": f"{_RUNTIME} An app that was built has its own.",
         "debug-port": "Run the framework's own server under debugpy, which listens at this port.",
         "debug-wait": "With --debug-port: wait for a client there first.",
+        "front-end": "Put the platform's front end before the app, which then never meets its clients itself.",
+        "https": "The same, with TLS, which ends there; `certificate` tells of its certificate.",
         "logs": "Folder for the logs. Default: .rolepack/home/LogFiles in the app's folder.",
         "python": f"{_PYTHON} An environment that was built has its own.",
         "behaviour": f"{_BEHAVIOUR} Default: current; with --platform windows: documented.",
@@ -110,6 +112,8 @@ def webapp_run(
     runtime: str | None = None,
     debug_port: int | None = None,
     debug_wait: bool = False,
+    front_end: bool = False,
+    https: bool = False,
     logs: str | None = None,
     python: str | None = None,
     behaviour: str = "",
@@ -130,6 +134,8 @@ def webapp_run(
     from rolepack import linux_app
 
     wanted = linux_app.Wanted(port, host, startup_command, _version(runtime), how, debug_port, debug_wait, logs)
+    if front_end or https:
+        wanted = wanted._replace(front="https" if https else "http")
     if print_command:
         start = linux_app.start(place, wanted)
         told = {"framework": start.framework, "command": start.command, "module": start.module}

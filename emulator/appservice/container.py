@@ -6,8 +6,13 @@ told to end and gets some seconds for that too, and is started again when anothe
 
 import asyncio
 import contextlib
+import enum
+import itertools
+import json
+import os
 import shlex
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +32,7 @@ from emulator.shell import Command
 from emulator.spawn import spawn
 
 DEFAULT_SITE = Path(__file__).with_name("defaultsite")
-_LISTENING = Path(__file__).parents[1] / "hosts" / "listening.py"
+_HOSTS = Path(__file__).parents[1] / "hosts"
 _PING = "/robots933456.txt"
 """What the platform asks a starting app for; any answer will do."""
 _BETWEEN_PINGS = 0.2
@@ -35,6 +40,19 @@ _LOOK = 0.5
 """Seconds between two looks whether something was deployed."""
 START_LIMIT = 230.0
 STOP_LIMIT = 5.0
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds before an app behind a front end is started again."""
+_UP, _DOWN = b"+", b"-"
+
+
+class Front(NamedTuple):
+    """The front end of an app: where it listens, and for https a certificate, its key and what X-ARR-SSL says."""
+
+    scheme: str
+    host: str
+    port: int
+    certificate: tuple[Path, ...] = ()
+    tls: str = ""
 
 
 class Run(NamedTuple):
@@ -60,12 +78,13 @@ class Run(NamedTuple):
     follows: Path | None = None
     start_limit: float = START_LIMIT
     stop_limit: float = STOP_LIMIT
+    front: Front | None = None
 
     @property
     def url(self) -> str:
         """Where the app answers."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        scheme, host, port, *_ = self.front or ("http", self.host, self.port)
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def asked(self, place: places.Place) -> Asked:
         """What its start goes by."""
@@ -100,41 +119,51 @@ class Container:
         self._stopping.set()
 
     async def live(self) -> int:
-        """Run the app until it ends or is to stop, anew after each deployment; the exit code."""
-        while True:
-            before = self._deployed()
-            with places.laid_out(self._run.folder) as place:
-                code = await self._once(place, before)
-            if code is not None:
-                return code
-            self._say("another version was deployed: starting the app again")
+        """Run the app until it ends or is to stop, anew after each deployment; the exit code.
 
-    async def _once(self, place: places.Place, deployed: str) -> int | None:
-        """One start, until its end; None if the app is to start again."""
-        process = Process(spawn(self._command(place)), self._output, lambda data: self._console.output("", data))
-        watching = [
-            asyncio.create_task(one)
-            for one in (process.wait(), self._stopping.wait(), self._redeployed(deployed), self._warm_up(process))
-        ]
-        ended, stopping, redeployed, _ = watching
-        await asyncio.wait((ended, stopping, redeployed), return_when=asyncio.FIRST_COMPLETED)
-        was_asked = stopping.done() or redeployed.done()
-        if was_asked and not ended.done():
-            process.terminate()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), self._run.stop_limit)
-        process.kill()
-        code = await process.wait()
-        await process.drained()
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
-        self._say(f"the app has stopped: {ending(code)}" if was_asked else f"the app has ended: {ending(code)}")
+        Behind a front end an app that has ended is started again, after a pause that grows.
+        """
+        front = self._begin_front()
+        pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
+        try:
+            while True:
+                code, why = await self._once()
+                if why is not _Why.REDEPLOYED and (front is None or why is _Why.STOPPED):
+                    return code
+                if why is _Why.REDEPLOYED:
+                    self._say("another version was deployed: starting the app again")
+                    continue
+                self._tell_front(_DOWN)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), next(pauses))
+                self._tell_front(_UP)
+        finally:
+            if front is not None:
+                await _end(front, self._run.stop_limit)
+
+    async def _once(self) -> tuple[int, "_Why"]:
+        """One start, until its end: the exit code, and why it ended."""
+        deployed = self._deployed()
         if self._stopping.is_set():
-            return 0
-        if redeployed.done() and not redeployed.cancelled():
-            return None
-        return code if code > 0 else 128 - code if code else 0
+            return 0, _Why.STOPPED
+        with places.laid_out(self._run.folder) as place:
+            process = Process(spawn(self._command(place)), self._output, lambda data: self._console.output("", data))
+            reasons = {
+                asyncio.create_task(self._stopping.wait()): _Why.STOPPED,
+                asyncio.create_task(self._redeployed(deployed)): _Why.REDEPLOYED,
+                asyncio.create_task(process.wait()): _Why.ENDED,
+                asyncio.create_task(self._is_late(process)): _Why.LATE,
+            }
+            done, pending = await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
+            why = next(why for task, why in reasons.items() if task in done)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            code = await _end(process, self._run.stop_limit)
+        self._say(f"{_ENDINGS[why]}: {ending(code)}")
+        if why is _Why.STOPPED:
+            return 0, why
+        return (1 if why is _Why.LATE else code if code >= 0 else 128 - code), why
 
     def _command(self, place: places.Place) -> Command:
         """The process of a start; what the platform's start says stands at the head of the app's log."""
@@ -150,20 +179,41 @@ class Container:
         self._say(f"starting the app of site {run.name}: {start.framework}")
         return Command(("/bin/sh", str(path)), place.app, run.environ, self._run.logs)
 
-    async def _warm_up(self, process: Process) -> None:
-        """Ask for a page until there is an answer, and tell how that ends."""
+    async def _is_late(self, process: Process) -> None:
+        """Ask for a page until there is an answer; return only if there has been none for too long."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         address = Address("tcp", self._run.host, self._run.port)
-        while process.is_running:
-            if await readiness.status_line(address, _PING, self._run.start_limit):
+        while (left := began + self._run.start_limit - loop.time()) > 0:
+            if await readiness.status_line(address, _PING, left):
                 self._say(f"{self._run.name} is at {self._run.url} after {loop.time() - began:.1f} s")
-                return
-            if loop.time() - began > self._run.start_limit:
-                limit = f"{self._run.start_limit:g} s"
-                self._say(f"the app has not answered at port {self._run.port} within {limit}: it would be ended there")
-                return
+                await process.wait()
             await asyncio.sleep(_BETWEEN_PINGS)
+
+    def _begin_front(self) -> Process | None:
+        """Start the front end, which hears from us how the app does."""
+        front = self._run.front
+        if front is None:
+            return None
+        self._word, theirs = socket.socketpair()
+        told = {
+            "listens": [[front.scheme, front.host, front.port, None]],
+            "certificate": [str(path) for path in front.certificate],
+            "tls": front.tls,
+            "logs": str(self._run.logs / "http" / "RawLogs"),
+            "scratch": str(self._run.scratch),
+            "target": [self._run.host, self._run.port],
+            "word": theirs.fileno(),
+            "starts_within": self._run.start_limit,
+        }
+        argv = (sys.executable, "-u", str(_HOSTS / "site.py"), json.dumps(told))
+        with theirs:
+            command = Command(argv, self._run.scratch, os.environ, self._run.logs, (theirs.fileno(),))
+            return Process(spawn(command), self._own, lambda data: self._console.output("", data))
+
+    def _tell_front(self, word: bytes) -> None:
+        with contextlib.suppress(OSError):  # it has gone
+            self._word.send(word)
 
     async def _redeployed(self, before: str) -> None:
         while self._deployed() == before:
@@ -191,11 +241,37 @@ class Container:
         self._console.output("", data)
 
 
+class _Why(enum.Enum):
+    """Why a start of the app is over."""
+
+    ENDED, STOPPED, REDEPLOYED, LATE = range(4)
+
+
+_ENDINGS = {
+    _Why.ENDED: "the app has ended",
+    _Why.STOPPED: "the app has stopped",
+    _Why.REDEPLOYED: "the app has stopped",
+    _Why.LATE: "the app has not answered in time and was ended",
+}
+
+
+async def _end(process: Process, limit: float) -> int:
+    """Ask a process to end, end it by force after some seconds, and wait for all that it printed; its exit code."""
+    if process.is_running:
+        process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), limit)
+    process.kill()
+    code = await process.wait()
+    await process.drained()
+    return code
+
+
 def _gunicorn_folder(run: Run) -> Path:
     """A folder for the front of the path in which gunicorn is ours, which gives the real one its socket."""
     folder = run.scratch / "bin"
     folder.mkdir(parents=True, exist_ok=True)
-    words = [run.image / "bin" / "python", "-I", _LISTENING, folder, run.host, run.port]
+    words = [run.image / "bin" / "python", "-I", _HOSTS / "listening.py", folder, run.host, run.port]
     path = folder / "gunicorn"
     path.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n', encoding="utf-8")
     path.chmod(0o755)

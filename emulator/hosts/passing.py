@@ -26,6 +26,8 @@ class Passing:
     ) -> None:
         self.on_end: Callable[[Passing], object] = lambda _: None
         """Called when the answer has ended."""
+        self.on_refused: Callable[[Exchange], object] | None = None
+        """Called, if there is someone to call, in the place of an answer when nothing listens there."""
         self._loop = loop
         self._exchange = exchange
         self._answers_within = answers_within
@@ -51,7 +53,7 @@ class Passing:
         self._socket.setblocking(False)
         code = self._socket.connect_ex(self._target)
         if code not in {0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0)}:
-            self._fail("it cannot be reached")
+            self._fail("it cannot be reached", is_refused=True)
             return
         self._exchange.on_gone = self._close
         self._exchange.on_drained = lambda: self._watch(self._events | READ)
@@ -71,6 +73,7 @@ class Passing:
             "transfer-encoding",
             "content-length",
             "expect",
+            "x-arr-ssl",  # nobody but a load balancer may say that TLS was ended
         }
         if not self._wants_upgrade:
             left_out.add("upgrade")
@@ -89,6 +92,8 @@ class Passing:
                 self._write()
             if events & READ and self._events & READ:
                 self._read()
+        except ConnectionRefusedError:
+            self._fail("nothing listens there", is_refused=True)
         except OSError:
             self._fail("it has broken the connection off")
         except (Refused, ValueError):
@@ -190,11 +195,13 @@ class Passing:
             return
         self._loop.later(_LOOK, self._look)
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, is_refused: bool = False) -> None:
         exchange = self._exchange
         exchange.on_gone = None
         self._close()
-        if self._is_answering:
+        if is_refused and self.on_refused is not None:
+            self.on_refused(exchange)
+        elif self._is_answering:
             exchange.abort()
         else:
             text = f"502 Bad Gateway: the program of this site does not answer: {why}.\n"

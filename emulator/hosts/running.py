@@ -36,7 +36,7 @@ def run(told: dict[str, Any], end: int) -> None:
       a file that gets all output once a line has told where it listens
     """
     loop = Loop()
-    sockets = [_listen(*each) for each in told["listens"]]
+    sockets = [listening_at(*each) for each in told["listens"]]
     log = RequestLog(Path(told["logs"]), loop)
     scratch = Path(told["scratch"])
     front = Front(loop, _told(told), scratch, log, is_documented=told["behaviour"] == "documented")
@@ -98,7 +98,7 @@ def _load_first(loop: Loop, front: Front, failed: list[str], then: Any) -> None:
         loaded(str(error))
 
 
-def _listen(scheme: str, address: str, port: int, inherited: int | None) -> Listening:
+def listening_at(scheme: str, address: str, port: int, inherited: int | None) -> Listening:
     """A socket that listens for an endpoint."""
     try:
         if inherited is not None:

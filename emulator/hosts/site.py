@@ -2,8 +2,8 @@
 
     python -u site.py '{"listens": [["http", "127.0.0.1", 20001, 7]], "sites": [...], ...}'
 
-What it is told is a `Run` as JSON, see below. Standard library only, and little of it: every import keeps the first
-request waiting.
+What it is told is JSON: for sites see `running`, for the front end of an app of App Service on Linux see `gateway`.
+Standard library only, and little of it: every import keeps the first request waiting.
 """
 
 import importlib
@@ -35,9 +35,9 @@ def main() -> None:
     """Serve until told to end."""
     signal.signal(_END, lambda *_: os._exit(0))  # nothing has begun that could be lost
     make_importable()
-    running = importlib.import_module("emulator.hosts.running")
     told: dict[str, Any] = json.loads(sys.argv[1])
-    running.run(told, _END)
+    program = importlib.import_module("emulator.hosts.gateway" if "target" in told else "emulator.hosts.running")
+    program.run(told, _END)
 
 
 if __name__ == "__main__":
