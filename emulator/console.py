@@ -81,8 +81,10 @@ class Console:
         try:
             while (item := self._lines.get()) is not None:
                 prefix, lines = item
-                for line in lines.removesuffix(b"\n").split(b"\n"):
-                    print(f"{prefix}{line.decode('utf-8', 'replace').rstrip(_CR)}", file=self._stream)
+                text = lines.removesuffix(b"\n").decode("utf-8", "replace")
+                if prefix:
+                    text = "\n".join(f"{prefix}{line.rstrip(_CR)}" for line in text.split("\n"))
+                print(text, file=self._stream)
                 if self._lines.empty():
                     self._stream.flush()
             self._stream.flush()

@@ -13,7 +13,7 @@ from emulator.journal import Journal
 from emulator.spawn import PIPE, Popen, piped
 
 _REST = 0.002
-"""Seconds between two reads of a process that prints all the time: fewer and larger reads cost less."""
+"""Seconds: fewer and larger reads cost less."""
 _BUSY = 1 << 16
 """Bytes at which there is no rest."""
 _UNFINISHED = 0.05
@@ -35,7 +35,9 @@ Show = Callable[[memoryview], None]
 class Process:
     """A process that was started by emulator.spawn, at whatever time before."""
 
-    def __init__(self, popen: Popen, journal: Journal, show: Show) -> None:
+    def __init__(self, popen: Popen, journal: Journal, show: Show, rest: float = _REST) -> None:
+        """Follow it; `rest` are the seconds between two reads of one that prints all the time."""
+        self._rest = rest
         self._journal = journal
         self._show = show
         self._unfinished = b""
@@ -103,7 +105,7 @@ class Process:
     def _readable(self) -> None:
         if self._read() < _BUSY and self._output:
             self._loop.remove_reader(self._fd)
-            self._loop.call_later(_REST, self._go_on)
+            self._loop.call_later(self._rest, self._go_on)
 
     def _go_on(self) -> None:
         if self._output:

@@ -36,6 +36,8 @@ _HOSTS = Path(__file__).parents[1] / "hosts"
 _PING = "/robots933456.txt"
 """What the platform asks a starting app for; any answer will do."""
 _BETWEEN_PINGS = 0.2
+_REST = 0.02
+"""Seconds between two reads of an app that logs every request, which costs it less time then."""
 _LOOK = 0.5
 """Seconds between two looks whether something was deployed."""
 START_LIMIT = 230.0
@@ -147,7 +149,7 @@ class Container:
         if self._stopping.is_set():
             return 0, _Why.STOPPED
         with places.laid_out(self._run.folder) as place:
-            process = Process(spawn(self._command(place)), self._output, lambda data: self._console.output("", data))
+            process = Process(spawn(self._command(place)), self._output, self._show, _REST)
             reasons = {
                 asyncio.create_task(self._stopping.wait()): _Why.STOPPED,
                 asyncio.create_task(self._redeployed(deployed)): _Why.REDEPLOYED,
@@ -209,7 +211,7 @@ class Container:
         argv = (sys.executable, "-u", str(_HOSTS / "site.py"), json.dumps(told))
         with theirs:
             command = Command(argv, self._run.scratch, os.environ, self._run.logs, (theirs.fileno(),))
-            return Process(spawn(command), self._own, lambda data: self._console.output("", data))
+            return Process(spawn(command), self._own, self._show)
 
     def _tell_front(self, word: bytes) -> None:
         with contextlib.suppress(OSError):  # it has gone
@@ -225,6 +227,9 @@ class Container:
             return self._run.follows.read_text(encoding="utf-8") if self._run.follows else ""
         except OSError:
             return ""
+
+    def _show(self, output: memoryview) -> None:
+        self._console.output("", output)
 
     def _say(self, text: str) -> None:
         """Something that the platform would say, to its own log and to the console."""
