@@ -46,6 +46,7 @@ namespace = Collection(
     webapp.webapp_build,
     webapp.webapp_run,
     webapp.webapp_runtimes,
+    webapp.webapp_git,
     site.webapp_settings,
     site.webapp_deployments,
     site.webapp_logs,

@@ -147,6 +147,26 @@ def webapp_run(
     linux_app.run(place, wanted._replace(port=_free(port, host)))
 
 
+@command(positional=["folder"], help={"folder": FOLDER, "runtime": _RUNTIME})
+def webapp_git(_context: Context, folder: str, runtime: str | None = None) -> None:
+    """Make a git remote for an app: what is pushed to it is built, and runs if that went well.
+
+    Example: invoke webapp-git . --runtime "PYTHON|3.12", then: git push azure main
+    """
+    from cloudservice import appservice
+    from cloudservice.files import shown
+    from packager.appservice import repository
+
+    place = app_folder(folder)
+    _version(runtime)
+    remote = repository.make(appservice.home_of(place), place, runtime)
+    say(f"The remote of {shown(place)} is {remote}; what is pushed to its branch main or master is deployed.")
+    if repository.name_remote(place, remote):
+        say(f"Next: git push {repository.NAME} main")
+    else:
+        say(f"Next: git remote add {repository.NAME} {remote}; git push {repository.NAME} main")
+
+
 @command(help={"json": AS_JSON})
 def webapp_runtimes(_context: Context, json: bool = False) -> None:
     """List the Pythons that an app can have here, by the platform's names.

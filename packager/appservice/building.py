@@ -25,7 +25,7 @@ from packager.appservice.failure import NO_PLATFORM, UNSUPPORTED, BuildError
 from packager.appservice.runtimes import Runtime
 from packager.appservice.settings import Settings
 from packager.progress import Report
-from packager.tools import run, stream
+from packager.tools import run, stream, without_credentials
 
 _SCRIPT = Path(__file__).with_name("build.sh")
 _FROM_OUTSIDE = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
@@ -54,6 +54,12 @@ class Order(NamedTuple):
     is_compressed: bool = False
     behaviour: str = "current"
     deployment_id: str | None = None
+    sources: Path | None = None
+    """A folder with what is deployed, where that is not the app itself."""
+    settings: Mapping[str, str] = {}
+    """Settings that come with the sources; those of the app count more."""
+    command: str = ""
+    """What deploys in the place of the build: shell text, or a file of the sources."""
 
 
 class Built(NamedTuple):
@@ -80,8 +86,9 @@ def deploy(order: Order, see: Callable[[str], None], report: Report) -> Built:
     ):
 
         def say(line: str) -> None:
-            record.say(line)
-            see(line)
+            shown_line = without_credentials(line)
+            record.say(shown_line)
+            see(shown_line)
 
         try:
             version = _Deployment(order, home, output, say, report).run()
@@ -117,7 +124,7 @@ class _Deployment:
         self._pending = home.folder / "building"
         environ = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
         folder = order.app if order.app.is_dir() else order.app.parent
-        self._environ = {**environ, **app_settings.environment(folder)}
+        self._environ = {**environ, **order.settings, **app_settings.environment(folder)}
 
     def run(self) -> str | None:
         """Build and switch; the Python version that it was built with."""
@@ -126,6 +133,9 @@ class _Deployment:
         try:
             self._work.mkdir(mode=0o700)
             source = self._source()
+            if command := self._environ.get("COMMAND") or self._order.command:
+                self._deploy_by(command, source)
+                return None
             if not settings.is_built(self._environ, is_default=self._order.app.is_dir()):
                 self._say(
                     "SCM_DO_BUILD_DURING_DEPLOYMENT does not ask for a build: the files are deployed as they are."
@@ -136,6 +146,28 @@ class _Deployment:
             return self._build(source)
         finally:
             self._clear_pending()
+
+    def _deploy_by(self, command: str, source: Path) -> None:
+        """Let a command of the app deploy: it finds the sources, and a copy of what was deployed, to be changed."""
+        place = self._work / "wwwroot"
+        if self._output.is_dir():
+            shutil.copytree(self._output, place, symlinks=True)
+        place.mkdir(exist_ok=True)
+        environ = {**self._environ, "DEPLOYMENT_SOURCE": str(source), "DEPLOYMENT_TARGET": str(place)}
+        wanted = settings.command(source, "COMMAND", command)
+        self._say(f"Running custom deployment command: {command}")
+        argv = ["bash", "-c", wanted.text] if wanted.text else ["bash", wanted.file]
+        code = stream(argv, environ, source, self._say)
+        if code:
+            raise self._failed(code)
+        self._switch(place, {}, None)
+
+    def _failed(self, code: int) -> BuildError:
+        """What is told of a build, or what takes its place, that ended so."""
+        remedy = "Its last lines say why; the app that was there before still is"
+        if code == _COMMAND_NOT_FOUND:
+            remedy = "A command that it names is not here: install it, or correct the command"
+        return BuildError(code, "", Fault(shown(self._order.app), f"the build ended with exit code {code}", remedy))
 
     def _build(self, source: Path) -> str:
         own = settings.load(source, self._environ, self._order.properties)
@@ -173,6 +205,8 @@ class _Deployment:
 
     def _source(self) -> Path:
         """The folder with the sources; those in a zip are unpacked first."""
+        if self._order.sources is not None:
+            return self._order.sources
         if self._order.app.is_dir():
             return self._order.app
         place = self._home.folder / "unpacked"
@@ -216,11 +250,7 @@ class _Deployment:
             argv: list[str | Path] = ["bash", "--noprofile", "--norc", _SCRIPT, parameters]
             code = stream(argv, self._environ, self._work, self._say)
         if code:
-            wrong = f"the build ended with exit code {code}"
-            remedy = "Its last lines say why; the app that was there before still is"
-            if code == _COMMAND_NOT_FOUND:
-                remedy = "A command that it names is not here: install it, or correct the command"
-            raise BuildError(code, "", Fault(shown(self._order.app), wrong, remedy))
+            raise self._failed(code)
 
     def _parameters(self, own: Settings, runtime: Runtime, scratch: str) -> Mapping[str, str | list[str]]:
         installer = self._order.installer

@@ -76,9 +76,9 @@ def load(folder: Path, environ: Mapping[str, str], properties: Mapping[str, str]
         environment="" if packages else properties.get("virtualenv_name") or appservice.ENVIRONMENT,
         packages=packages,
         compressed=properties.get("compress_virtualenv", ""),
-        pre_build=_command(folder, "the pre-build command", pre),
-        custom_build=_command(folder, "CUSTOM_BUILD_COMMAND", values.get("CUSTOM_BUILD_COMMAND", "")),
-        post_build=_command(folder, "the post-build command", post),
+        pre_build=command(folder, "the pre-build command", pre),
+        custom_build=command(folder, "CUSTOM_BUILD_COMMAND", values.get("CUSTOM_BUILD_COMMAND", "")),
+        post_build=command(folder, "the post-build command", post),
         said=said,
     )
 
@@ -136,8 +136,11 @@ def _must_have_requirements(folder: Path, path: str) -> None:
         raise BuildError(USAGE, line, Fault(_CUSTOM, f"there is no file '{path}'", "Correct the path, or remove it"))
 
 
-def _command(folder: Path, name: str, text: str) -> Command:
-    """What a setting runs: a file of the app if the whole of it is the path of one, else shell text."""
+def command(folder: Path, name: str, text: str) -> Command:
+    """What a setting runs: a file of the app if the whole of it is the path of one, else shell text.
+
+    BuildError for a file that lies elsewhere.
+    """
     is_path = bool(text) and "\n" not in text and (folder / text).is_file()
     if is_path and not _is_inside(folder, text):
         raise BuildError(USAGE, UNEXPECTED, _outside(name, text))
