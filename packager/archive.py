@@ -25,6 +25,8 @@ _LOCATOR_64 = struct.Struct("<4sLQL")
 _EXTRA = struct.Struct("<2HL")
 _EXTRA_ID = 0x5052
 _VERSION, _VERSION_64 = 20, 45
+_IN_UTF_8 = 1 << 11
+_UNIX, _FILE = 3 << 8, 0o100000
 _DATE = 0x0021
 """The first day of 1980, zip's first."""
 STORED, DEFLATED = 0, 8
@@ -53,6 +55,12 @@ class Entry:
     packed_crc: int
     packed_size: int
     offset: int
+    mode: int = 0
+    """Permissions of Unix, where they are told."""
+
+    @property
+    def _name(self) -> bytes:
+        return self.name.encode()
 
     @property
     def _extra(self) -> bytes:
@@ -61,19 +69,22 @@ class Entry:
     @property
     def _middle(self) -> tuple[int, ...]:
         """What both headers have: version, flags, method, time, date, CRC, both sizes, lengths of name and extra."""
-        sizes = (self.crc, self.packed_size, self.size, len(self.name), len(self._extra))
-        return (_VERSION, 0, self.method, 0, _DATE, *sizes)
+        flags = 0 if self.name.isascii() else _IN_UTF_8
+        sizes = (self.crc, self.packed_size, self.size, len(self._name), len(self._extra))
+        return (_VERSION, flags, self.method, 0, _DATE, *sizes)
 
     @property
     def local(self) -> bytes:
         """The header before the content."""
-        return _LOCAL.pack(b"PK\3\4", *self._middle) + self.name.encode("ascii") + self._extra
+        return _LOCAL.pack(b"PK\3\4", *self._middle) + self._name + self._extra
 
     @property
     def central(self) -> bytes:
         """The header in the directory at the end."""
-        head = _CENTRAL.pack(b"PK\1\2", _VERSION, *self._middle, 0, 0, 0, 0, self.offset)
-        return head + self.name.encode("ascii") + self._extra
+        made_by = _VERSION | _UNIX if self.mode else _VERSION
+        attributes = (_FILE | self.mode) << 16 if self.mode else 0
+        head = _CENTRAL.pack(b"PK\1\2", made_by, *self._middle, 0, 0, 0, attributes, self.offset)
+        return head + self._name + self._extra
 
     @property
     def end(self) -> int:
@@ -96,12 +107,12 @@ class Writer:
         if error is None:
             self._file.write(directory(self._entries))
 
-    def add(self, name: str, content: bytes) -> None:
-        """Add an entry, deflated if that makes it smaller."""
+    def add(self, name: str, content: bytes, mode: int = 0) -> None:
+        """Add an entry, deflated if that makes it smaller; a bundle's has no mode, and a name in ASCII."""
         packed = deflate.deflate_compress(content, _LEVEL) if len(content) <= MOST_DEFLATED else content
         method = DEFLATED if len(packed) < len(content) else STORED
         packed = packed if method == DEFLATED else content
-        self._begin(Entry(name, method, zlib.crc32(content), len(content), zlib.crc32(packed), len(packed), 0))
+        self._begin(Entry(name, method, zlib.crc32(content), len(content), zlib.crc32(packed), len(packed), 0, mode))
         self._file.write(packed)
 
     def add_stored(self, name: str, source: IO[bytes], see: Callable[[bytes], object]) -> None:

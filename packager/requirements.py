@@ -237,7 +237,7 @@ def of(role: Role, source: Source, target: Target, named: str | None = None) -> 
 
     `named` is another file for it than the usual ones, relative to the role's folder.
     """
-    path = _usual(source.folder) if named is None else source.folder / named
+    path = usual(source.folder) if named is None else source.folder / named
     if named is not None and not path.exists():
         wrong = "there is no such file, and requirements in invoke.yaml names it"
         raise ServiceError(Fault(shown(path), wrong, "Correct that, or add the file"))
@@ -288,7 +288,7 @@ def read(path: Path, added: tuple[str, ...] = ()) -> Asked:
     return Asked(path, lines, constraints, options, added=added, shelf=shelf, included=included)
 
 
-def _usual(folder: Path) -> Path:
+def usual(folder: Path) -> Path:
     """The file, or folder of wheels, that says what a role needs; requirements.txt if there is none."""
     for name in (FILE, _UV_LOCK, _PYLOCK):
         if (folder / name).is_file():

@@ -51,4 +51,5 @@ namespace = Collection(
     site.webapp_deployments,
     site.webapp_logs,
     site.webapp_shell,
+    site.webapp_package,
 )

@@ -36,10 +36,17 @@ class Wanted(NamedTuple):
 
 
 def deployed(app: Path) -> Path:
-    """What runs of an app: what was deployed of it, or its folder as it is."""
+    """What runs of an app: what was deployed of it, or its folder as it is; ServiceError for a zip that was not."""
     from cloudservice import appservice
+    from cloudservice.errors import Fault, ServiceError
+    from cloudservice.files import shown
+    from rolepack.command import PROGRAM
 
     wwwroot = appservice.home_of(app).wwwroot
+    if not wwwroot.is_dir() and app.is_file():
+        raise ServiceError(
+            Fault(shown(app), "it was not deployed", f"Deploy it first: {PROGRAM} webapp-build {shown(app)}")
+        )
     return wwwroot if wwwroot.is_dir() else app
 
 
@@ -51,7 +58,12 @@ def environment(app: Path, host: str, port: int) -> dict[str, str]:
     name = appservice.name_of(app)
     seen = "127.0.0.1" if host in _ALL_ADDRESSES else host
     platform = {"HOST": host, "PORT": str(port), "WEBSITE_SITE_NAME": name, "WEBSITE_HOSTNAME": seen}
-    return {**own, **platform, "WEBSITE_ROLE_INSTANCE_ID": "0", **app_settings.environment(app)}
+    return {
+        **own,
+        **platform,
+        "WEBSITE_ROLE_INSTANCE_ID": "0",
+        **app_settings.environment(app if app.is_dir() else app.parent),
+    }
 
 
 def start(app: Path, wanted: Wanted) -> "Start":

@@ -3,11 +3,12 @@
 import contextlib
 import getpass
 import sys
+from pathlib import Path
 
 from invoke import Context, Exit
 
-from rolepack.command import AS_JSON, command, counted, say, say_json, table
-from rolepack.webapp import FOLDER, app_folder
+from rolepack.command import AS_JSON, command, counted, say, say_json, silent, table
+from rolepack.webapp import FOLDER, app_folder, app_or_zip
 
 _HIDDEN = "(secret)"
 
@@ -86,7 +87,6 @@ def webapp_deployments(_context: Context, folder: str, show: str | None = None, 
     """
     from cloudservice import appservice
     from packager.appservice import deployments
-    from rolepack.webapp import app_or_zip
 
     home = appservice.home_of(app_or_zip(folder))
     if show is not None:
@@ -125,9 +125,58 @@ def webapp_logs(_context: Context, folder: str, follow: bool = False, json: bool
     from emulator import logs as kept
 
     with contextlib.suppress(KeyboardInterrupt):  # the way to end following
-        for line in kept.of_app(appservice.home_of(app_folder(folder)).logs, follow):
+        for line in kept.of_app(appservice.home_of(app_or_zip(folder)).logs, follow):
             told = {"moment": line.moment, "log": line.log, "text": line.text}
             say(dumps(told) if json else line.text)
+
+
+@command(
+    positional=["folder"],
+    help={
+        "folder": FOLDER,
+        "output": "The zip. Default: NAME.zip in the current folder.",
+        "prebuilt": "Put the packages of requirements.txt into it, for Linux x64: nothing is built in the cloud.",
+        "runtime": "With --prebuilt: the Python of the platform, such as 'PYTHON|3.12'.",
+        "json": AS_JSON,
+    },
+)
+def webapp_package(
+    _context: Context,
+    folder: str,
+    output: str | None = None,
+    prebuilt: bool = False,
+    runtime: str | None = None,
+    json: bool = False,
+) -> None:
+    """Make the zip of an app that `az webapp deploy` takes, the same bytes from the same files.
+
+    Example: invoke webapp-package . --prebuilt --runtime "PYTHON|3.12"
+    """
+    from cloudservice.files import sha256_of, shown
+    from packager.appservice import parcel
+    from rolepack import needs, progress
+    from rolepack.webapp import asked_version
+
+    place = app_folder(folder)
+    path = Path(output).absolute() if output else Path.cwd() / f"{place.name}.zip"
+    with progress.shown() as report:
+        planned = parcel.plan(place, path, asked_version(runtime), prebuilt, report)
+        if planned.need is not None and planned.house is not None:
+            needs.keep({place.name: planned.need}, planned.house, silent if json else say)
+        size = parcel.write(path, planned)
+    deploy = f"az webapp deploy --resource-group <resource-group> --name <app> --src-path {shown(path)} --type zip"
+    if json:
+        told = {"path": str(path), "bytes": size, "sha256": sha256_of(path), "files": sorted(planned.files)}
+        say_json({**told, "python": planned.version, "packages": planned.packages, "deploy": deploy})
+        return
+    for remark in planned.remarks:
+        say(remark)
+    what = f", {planned.packages} packages for Linux x64, CPython {planned.version}" if planned.version else ""
+    say(f"Packaged {counted(planned.files, 'file')}{what} into {shown(path)} ({size / 1_000_000:.1f} MB).")
+    is_built = "0" if prebuilt else "1"
+    setting = "az webapp config appsettings set --resource-group <resource-group> --name <app> --settings"
+    say(f"Next: 1. {setting} SCM_DO_BUILD_DURING_DEPLOYMENT={is_built}")
+    say(f"      2. {deploy}")
 
 
 @command(positional=["folder"], help={"folder": FOLDER})
@@ -138,7 +187,7 @@ def webapp_shell(_context: Context, folder: str) -> None:
     """
     from rolepack import linux_app
 
-    place = app_folder(folder)
+    place = app_or_zip(folder)
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     if not words:
         say(f"A shell as {place.name} sees the world; `exit` leaves it.")

@@ -59,7 +59,7 @@ def webapp_build(
     order = building.Order(
         app_or_zip(folder, platform),
         Path(output).absolute() if output else None,
-        _version(runtime),
+        asked_version(runtime),
         _properties(property),
         _chosen("--installer", installer, building.INSTALLERS),
         compress,
@@ -122,7 +122,7 @@ def webapp_run(
 
     Example: invoke webapp-run . --port 8000 --startup-command "gunicorn --workers=4 hello:myapp"
     """
-    place = app_folder(folder, platform)
+    place = app_or_zip(folder, platform) if platform == "linux" else app_folder(folder, platform)
     usual = "documented" if platform == "windows" else "current"
     how = _chosen("--behaviour", behaviour or usual, ("current", "documented"))
     if platform == "windows":
@@ -133,7 +133,7 @@ def webapp_run(
         return
     from rolepack import linux_app
 
-    wanted = linux_app.Wanted(port, host, startup_command, _version(runtime), how, debug_port, debug_wait, logs)
+    wanted = linux_app.Wanted(port, host, startup_command, asked_version(runtime), how, debug_port, debug_wait, logs)
     if front_end or https:
         wanted = wanted._replace(front="https" if https else "http")
     if print_command:
@@ -158,7 +158,7 @@ def webapp_git(_context: Context, folder: str, runtime: str | None = None) -> No
     from packager.appservice import repository
 
     place = app_folder(folder)
-    _version(runtime)
+    asked_version(runtime)
     remote = repository.make(appservice.home_of(place), place, runtime)
     say(f"The remote of {shown(place)} is {remote}; what is pushed to its branch main or master is deployed.")
     if repository.name_remote(place, remote):
@@ -208,7 +208,7 @@ def _chosen(option: str, written: str, known: tuple[str, ...]) -> str:
     return written
 
 
-def _version(runtime: str | None) -> str | None:
+def asked_version(runtime: str | None) -> str | None:
     """The version in `--runtime`."""
     from cloudservice.errors import Fault, ServiceError
     from packager.appservice import runtimes

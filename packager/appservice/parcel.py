@@ -1,0 +1,135 @@
+"""The zip that a zip deployment takes: an app's sources and, if it is not to be built in the cloud, its packages.
+
+Prebuilt packages lie where a start looks for them in an app without a manifest, below the platform's name for its
+virtual environment; the folder is no environment, and is not activated.
+"""
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from cloudservice import app_settings, appservice
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import shown, whole
+from packager import contents, requirements, target, wheelhouse
+from packager.appservice.detection import REQUIREMENTS, detect, version_asked
+from packager.archive import ArchiveError, Writer
+from packager.here import MINOR
+from packager.policy import Need
+from packager.progress import Report
+from packager.wheelhouse import Wheelhouse
+
+PLATFORM = "manylinux_2_28_x86_64"
+MOST_BYTES = 2 * 1024**3
+"""What the platform takes in one zip."""
+_SETTINGS = {app_settings.FILE, app_settings.DOTENV}
+_PLACED = ("purelib", "platlib")
+
+
+class File(NamedTuple):
+    """A file of a parcel: where it comes from, and its permissions."""
+
+    source: Path
+    member: str | None
+    mode: int
+
+    def read(self) -> bytes:
+        """Its content, which may lie in a wheel."""
+        if self.member is None:
+            return self.source.read_bytes()
+        with zipfile.ZipFile(self.source) as wheel:
+            return wheel.read(self.member)
+
+
+class Parcel(NamedTuple):
+    """What goes into the zip, by its names there; the version its packages are for, if it has any, and remarks.
+
+    What it needs, and the wheels for it with their lock, are there if they are in it.
+    """
+
+    files: dict[str, File]
+    version: str | None
+    packages: int
+    remarks: tuple[str, ...]
+    need: Need | None = None
+    house: Wheelhouse | None = None
+
+
+def plan(app: Path, output: Path, version: str | None, is_prebuilt: bool, report: Report) -> Parcel:
+    """Plan the zip of an app; ServiceError with all that cannot go into it.
+
+    `version` is the Python of its packages, where it is not the one of runtime.txt, or our own.
+    """
+    files = dict(_sources(app, output))
+    remarks = [f"{name} is left out: settings stay on this machine" for name in _SETTINGS if (app / name).is_file()]
+    if detect(app, REQUIREMENTS, is_recursive=True) is None:
+        remarks.append("nothing in it says that it is Python")
+    if not is_prebuilt:
+        if REQUIREMENTS not in files:
+            remarks.append(f"there is no {REQUIREMENTS} at its root, where the platform looks for one")
+        return Parcel(files, None, 0, tuple(remarks))
+    wanted = target.parse(PLATFORM, version or version_asked(app) or MINOR)
+    need = Need(requirements.read(requirements.usual(app)), wanted)
+    house = wheelhouse.prepare({app.name: need}, report)
+    place = f"{appservice.ENVIRONMENT}/lib/python{wanted.minor}/site-packages"
+    for wheel in house.wheels_of(app.name):
+        files.update(_unpacked(wheel.path, place))
+    return Parcel(files, wanted.minor, len(house.wheels), (*remarks, *house.remarks), need, house)
+
+
+def write(path: Path, parcel: Parcel) -> int:
+    """Write the zip, whose bytes follow from its content alone; its size. ServiceError if it would be too large."""
+    try:
+        with whole(path) as file, Writer(file) as archive:
+            for name, one in sorted(parcel.files.items()):
+                archive.add(name, one.read(), one.mode)
+                if file.tell() > MOST_BYTES:
+                    raise _too_large(path)
+    except ArchiveError:
+        raise _too_large(path) from None
+    return path.stat().st_size
+
+
+def _too_large(path: Path) -> ServiceError:
+    remedy = "Leave files out with .rolepackignore, or let the cloud install the packages"
+    return ServiceError(Fault(shown(path), f"it would be larger than {MOST_BYTES:,} bytes", remedy))
+
+
+def _sources(app: Path, output: Path) -> Iterator[tuple[str, File]]:
+    faults = []
+    for path in contents.walk(app, contents.rules(app, app, "Python")):
+        name = path.relative_to(app).as_posix()
+        if name in _SETTINGS or path.absolute() == output:
+            continue
+        if not path.resolve().is_relative_to(app.resolve()):
+            faults.append(Fault(shown(path), "it is a link out of the app's folder", "Put the file itself there"))
+        elif not path.is_file():
+            faults.append(Fault(shown(path), "it is no ordinary file", "Remove it, or put a file there"))
+        elif not name.isprintable():
+            faults.append(Fault(ascii(name), "its name has control characters", "Rename it"))
+        else:
+            yield name, File(path, None, _mode(path.stat().st_mode))
+    if faults:
+        raise ServiceError(*faults)
+
+
+def _unpacked(wheel: Path, place: str) -> Iterator[tuple[str, File]]:
+    """The modules of a wheel where they are installed; its scripts are no use in a folder that is not activated."""
+    with zipfile.ZipFile(wheel) as archive:
+        for info in archive.infolist():
+            path = PurePosixPath(info.filename)
+            parts = path.parts
+            if info.is_dir():
+                continue
+            if parts[0].endswith(".data"):
+                if parts[1] not in _PLACED:
+                    continue
+                parts = parts[2:]
+            yield "/".join((place, *parts)), File(wheel, info.filename, _mode(info.external_attr >> 16))
+
+
+def _mode(mode: int) -> int:
+    """The permissions that a file gets, whatever those of its owner's machine are."""
+    return 0o755 if mode & stat.S_IXUSR else 0o644
