@@ -18,6 +18,12 @@ STATE = ".rolepack"
 _ID = re.compile(r"[0-9a-f]{7,64}")
 
 
+class Hosting(NamedTuple):
+    """That a web role of a service runs as an app of App Service on Linux, and the start-up command it has there."""
+
+    startup_command: str = ""
+
+
 class Home(NamedTuple):
     """Where an app's deployments, its running version and its logs lie."""
 

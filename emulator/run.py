@@ -13,6 +13,14 @@ from cloudservice.service import Service
 GRACE = 30.0
 
 
+class Image(NamedTuple):
+    """What the platform's image brings for a role that App Service hosts, its Python, and the start-up command."""
+
+    place: Path
+    version: str
+    command: str
+
+
 class Runtime(NamedTuple):
     """The interpreter of a role's environment and, for a web role, the folder with its web server.
 
@@ -24,6 +32,7 @@ class Runtime(NamedTuple):
     kit: Path | None
     debugger: Path | None = None
     debug_port: int | None = None
+    image: Image | None = None
 
 
 class Run(NamedTuple):

@@ -62,6 +62,13 @@ class Shell(NamedTuple):
         if not addresses:
             remedy = "Give it an InputEndpoint with protocol http"
             raise ServiceError(Fault(f"role '{self.role.name}'", "a web role needs an http endpoint", remedy))
+        first = next(iter(self.run.sites[self.role.name].values()), self.run.sources[self.role.name])
+        numbers = tuple(one.number for one in sockets)
+        if runtime.image is not None:
+            from emulator.appservice import hosted
+
+            app = hosted.App(self.run, self.role, first, addresses, numbers, environ, number)
+            return Command(hosted.argv(app, runtime.image), first, app.seen, self.logs / hosted.LOG, numbers)
         listens: list[tuple[object, ...]] = [(*addresses[one.endpoint], one.number) for one in sockets]
         told = {
             "listens": listens or [(*address, None) for address in addresses.values()],
@@ -78,8 +85,7 @@ class Shell(NamedTuple):
             "restarts": False,  # sources are edited in place, and an upgrade that fails has to leave what runs as it is
         }
         argv = (str(runtime.python), "-u", str(sites.SITE_HOST), json.dumps(told))
-        first = next(iter(self.run.sites[self.role.name].values()), self.run.sources[self.role.name])
-        return Command(argv, first, environ, self.logs / "Site.log", tuple(one.number for one in sockets))
+        return Command(argv, first, environ, self.logs / "Site.log", numbers)
 
     def _debugger(self, number: int) -> tuple[str, int, bool] | None:
         """The folder with debugpy, the port of the role's instance of that number, and whether it waits there."""

@@ -5,12 +5,14 @@ model, named streams, Microsoft's role runtime) are left out: the runtime may no
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from cloudservice import folder, normalised, rolemodel, sources
+from cloudservice.appservice import Hosting
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import sha256_of, shown, whole
 from cloudservice.project import Listing
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from packager.signature import Private
 
 LOCK = "requirements.lock"
+HOSTING = "hosting.json"
+"""In the folder of a role that App Service hosts."""
 _BETWEEN = 1 << 20
 """Bytes after which progress is told again."""
 
@@ -64,10 +68,17 @@ class Bundle:
         return Manifest({name: Listed(part.size, part.sha256) for name, part in self.parts.items()}, self.roles)
 
 
-def plan(root: Path, service: Service, wheelhouse: Wheelhouse, python: Path | None = None) -> Bundle:
+def plan(
+    root: Path,
+    service: Service,
+    wheelhouse: Wheelhouse,
+    python: Path | None = None,
+    hosting: Mapping[str, Hosting] | None = None,
+) -> Bundle:
     """Hash everything that belongs to the service in folder `root`; nothing is written.
 
-    `python` is a Python package for hosts that have none, which each role in Python gets.
+    `python` is a Python package for hosts that have none, which each role in Python gets; `hosting` tells of the roles
+    that App Service hosts, which get a file that says so.
     """
     reasons = left_out(service)
     if len(reasons) == len(service.roles):
@@ -82,7 +93,9 @@ def plan(root: Path, service: Service, wheelhouse: Wheelhouse, python: Path | No
     for role in roles:
         layout = layouts.setdefault(role.name, {})
         try:
-            for path, part in _role(root, role, service.sources[role.name], wheelhouse, python):
+            source = service.sources[role.name]
+            added = [*_python(source, python), *_hosting((hosting or {}).get(role.name))]
+            for path, part in _role(root, role, source, wheelhouse, added):
                 parts.setdefault(part.name, part)
                 layout[path] = part.name
         except ServiceError as error:
@@ -124,7 +137,7 @@ def left_out(service: Service) -> dict[str, str]:
 
 
 def _role(
-    root: Path, role: Role, source: Source, wheelhouse: Wheelhouse, python: Path | None
+    root: Path, role: Role, source: Source, wheelhouse: Wheelhouse, added: Iterable[tuple[PurePosixPath, Part]]
 ) -> Iterator[tuple[str, Part]]:
     """Every file of a role instance's root by its Windows path; a file that comes from two places is a fault."""
     seen: dict[str, tuple[str, Part]] = {}
@@ -133,7 +146,7 @@ def _role(
         *_sites(root, role, source),
         *_sources(root, role, source),
         *_wheels(role, source, wheelhouse),
-        *_python(source, python),
+        *added,
     ):
         path = "\\" + str(place).replace("/", "\\")
         spelled, twin = seen.setdefault(path.lower(), (path, part))
@@ -206,9 +219,15 @@ def _python(source: Source, python: Path | None) -> Iterator[tuple[PurePosixPath
     yield PurePosixPath("approot", "bin", f"python{python.suffix.lower()}"), _file_part(python, compressed=True)
 
 
+def _hosting(hosting: Hosting | None) -> Iterator[tuple[PurePosixPath, Part]]:
+    """What says that App Service hosts a role, if it does."""
+    if hosting is not None:
+        yield PurePosixPath("approot", HOSTING), _part(json.dumps(hosting._asdict()).encode() + b"\n")
+
+
 def _check_own_names(role: Path) -> None:
     """What the bundle adds to a role's folder must not be there, in any case."""
-    taken = [path for path in sorted(role.iterdir()) if path.name.lower() in {FOLDER, LOCK}]
+    taken = [path for path in sorted(role.iterdir()) if path.name.lower() in {FOLDER, LOCK, HOSTING}]
     if taken:
         wrong = "the bundle puts its own there"
         raise ServiceError(*(Fault(shown(path), wrong, "Rename it, or remove it") for path in taken))

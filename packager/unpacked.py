@@ -1,10 +1,12 @@
 """A bundle as the folder of a service that can run: its roles, its definition, a configuration."""
 
+import json
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 from cloudservice import changes, folder, location, lock, unpackaged
+from cloudservice.appservice import Hosting
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import sha256_of, shown, whole_folder, write_whole
 from packager import bundle, locks, opened, requirements, target
@@ -56,6 +58,17 @@ def need(role: Path) -> tuple[Need, dict[str, str]] | None:
     fitting = target.parse(platform, python) if platform in target.PLATFORMS else target.nearest_here(python)
     versions = dict(line.requirement.split("==", 1) for line in lines)
     return Need(Asked(path, lines, shelf=shelf), fitting), versions
+
+
+def hosting(role: Path) -> Hosting | None:
+    """How App Service hosts an unpacked role, if it does."""
+    path = role / bundle.HOSTING
+    if not path.is_file():
+        return None
+    try:
+        return Hosting(str(json.loads(path.read_text(encoding="utf-8"))["startup_command"]))
+    except (ValueError, KeyError, TypeError):
+        raise ServiceError(Fault(shown(path), "it says nothing of hosting", "Make the bundle again")) from None
 
 
 def _lay(found: Opened, role: str, made: Path, report: Report) -> None:

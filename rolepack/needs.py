@@ -43,7 +43,8 @@ def of_roles(root: Path, loaded: "Service", platform: str, python: str | None) -
         if sources.why_not_packaged(role, source) is not None:
             continue
         try:
-            need = _of_role(role, source, platform, python, chosen.requirements_of(role, source))
+            on = _on_app_service(platform) if chosen.hosting_of(role) else platform
+            need = _of_role(role, source, on, python, chosen.requirements_of(role, source))
         except ServiceError as error:
             faults += error.faults
             continue
@@ -65,16 +66,25 @@ def of_service(root: Path, platform: str, python: str | None) -> dict[str, "Need
 def of_run(loaded: "Service", role: "Role", chosen: "Options") -> "Need":
     """The need of a role that is to run here: that of the target of the lock beside its requirements."""
     from packager import locks, requirements, version
+    from packager.appservice import parcel
     from packager.policy import Need
     from packager.target import PLATFORMS, parse
 
     source = loaded.sources[role.name]
     python = version.of_role(source.folder) or version.DEFAULT
     named = chosen.requirements_of(role, source)
-    usual, *others = (parse(platform, python) for platform in PLATFORMS)
+    platforms = sorted(PLATFORMS, key=lambda one: chosen.hosting_of(role) is not None and one != parcel.PLATFORM)
+    usual, *others = (parse(platform, python) for platform in platforms)
     asked = requirements.of(role, source, usual, named) or requirements.Asked(source.folder / requirements.FILE)
     target = next((one for one in (usual, *others) if locks.path_of(asked, one).is_file()), usual)
     return Need(asked if target.is_windows else replace(asked, added=()), target)
+
+
+def _on_app_service(platform: str) -> str:
+    """The platform of a role that App Service hosts on Linux: the one that is wanted, if it is Linux."""
+    from packager.appservice import parcel
+
+    return parcel.PLATFORM if platform.startswith("win") else platform
 
 
 def _of_role(role: "Role", source: "Source", platform: str, python: str | None, named: str | None) -> "Need | None":

@@ -1,6 +1,6 @@
 """invoke.yaml: the options of this tool for one service. Other keys in it belong to Invoke and the user's own tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cloudservice import source_rules
+from cloudservice.appservice import Hosting
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from packager.scaffold import Templates
 
 FILE = "invoke.yaml"
+_APP_SERVICE = "app-service"
 _MOST_BYTES = 1024 * 1024
 """Far above any real one."""
 
@@ -26,12 +28,23 @@ class Options:
 
     `templates` is a folder whose files take the place of templates of rolepack. `requirements` names the file that says
     what a role needs, relative to the role's folder, by the role's name; under the empty name, that of all others.
-    Roles whose settings change while they are emulated recycle, or only see it in their role environment.
+    Roles whose settings change while they are emulated recycle, or only see it in their role environment. `hosting` has
+    the roles that App Service hosts, in the same way.
     """
 
     templates: Path | None = None
     requirements: Mapping[str, str] = field(default_factory=dict)
     recycles_on_change: bool = True
+    hosting: Mapping[str, Hosting] = field(default_factory=dict)
+
+    def hosting_of(self, role: "Role") -> Hosting | None:
+        """How App Service hosts a role, if it does; what is said of all counts for web roles."""
+        return self.hosting.get(role.name, self.hosting.get("") if role.kind == "web" else None)
+
+    def hosted(self, roles: Iterable["Role"]) -> dict[str, Hosting]:
+        """How App Service hosts those of some roles that it does."""
+        found = {role.name: self.hosting_of(role) for role in roles}
+        return {name: hosting for name, hosting in found.items() if hosting is not None}
 
     def requirements_of(self, role: "Role", source: "Source") -> str | None:
         """The file that says what a role needs, if it is another than the usual ones; the one of all is for Python."""
@@ -55,7 +68,42 @@ def load(root: Path) -> Options:
         return Options()
     if not isinstance(found, dict):
         raise ServiceError(Fault(shown(path), "it has no keys", "Write options as `name: value`"))
-    return Options(_templates(root, found), _requirements(root, found), _recycles_on_change(root, found))
+    return Options(
+        _templates(root, found), _requirements(root, found), _recycles_on_change(root, found), _hosting(root, found)
+    )
+
+
+def _hosting(root: Path, found: dict[str, Any]) -> dict[str, Hosting]:
+    """`hosting: app-service` for every web role, or by role; `startup_command` in the same way."""
+    written = _by_role(
+        root, found, "hosting", f"Write `hosting: {_APP_SERVICE}`, or `role: {_APP_SERVICE}` for each role"
+    )
+    commands = _by_role(root, found, "startup_command", "Write a command, or `role: command` for each role")
+    faults = [
+        Fault(shown(root / FILE), f"hosting is '{value}', which is not known", f"Write {_APP_SERVICE}, or leave it out")
+        for value in written.values()
+        if value != _APP_SERVICE
+    ]
+    faults += [
+        Fault(shown(root / FILE), f"startup_command names '{role}', which is not hosted so", "Add it to hosting")
+        for role in commands
+        if role and role not in written and "" not in written
+    ]
+    if faults:
+        raise ServiceError(*faults)
+    named = {*written, *(role for role in commands if written)}
+    return {role: Hosting(commands.get(role, commands.get("", ""))) for role in named}
+
+
+def _by_role(root: Path, found: dict[str, Any], key: str, remedy: str) -> dict[str, str]:
+    """A text for all roles, under the empty name, or texts by role."""
+    written = found.get(key)
+    if written is None:
+        return {}
+    by_role = written if isinstance(written, dict) else {"": written}
+    if not all(isinstance(word, str) for pair in by_role.items() for word in pair) or "" in by_role.values():
+        raise ServiceError(Fault(shown(root / FILE), f"{key} is no text", remedy))
+    return by_role
 
 
 def _recycles_on_change(root: Path, found: dict[str, Any]) -> bool:
@@ -74,13 +122,8 @@ def templates(root: Path) -> "Templates":
 
 
 def _requirements(root: Path, found: dict[str, Any]) -> dict[str, str]:
-    written = found.get("requirements")
-    if written is None:
-        return {}
     remedy = "Name a file relative to the role's folder, or write `role: file` for each role"
-    by_role = written if isinstance(written, dict) else {"": written}
-    if not all(isinstance(word, str) for pair in by_role.items() for word in pair) or "" in by_role.values():
-        raise ServiceError(Fault(shown(root / FILE), "requirements is no file", remedy))
+    by_role = _by_role(root, found, "requirements", remedy)
     for path in by_role.values():
         if Path(path).is_absolute() or ".." in Path(path).parts:
             wrong = f"requirements is '{path}', which leads out of the role's folder"

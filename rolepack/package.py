@@ -10,6 +10,7 @@ from rolepack import inputs, needs
 from rolepack.command import (
     AS_JSON,
     CONFIGURATION,
+    PROGRAM,
     SERVICE,
     command,
     counted,
@@ -98,7 +99,7 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
     from packager import bundle, interpreter, sbom, suspects, wheelhouse
     from packager.memo import Inputs
     from packager.policy import Policy
-    from rolepack import progress
+    from rolepack import options, progress
 
     root = wanted.root
     configuration = wanted.configuration or folder.usual_configuration(root, "Cloud")
@@ -111,17 +112,20 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
         for fitting in {need.target.label: need.target for need in asked.values()}.values():
             interpreter.check(brought, fitting)
     key = _key(wanted.sign)
+    hosting = options.load(root).hosted(loaded.roles)
     with progress.shown(quiet) as report:
         wheels = wheelhouse.prepare(asked, report, Policy(offline=wanted.offline))
         needs.keep(asked, wheels, silent if quiet else say)
-        planned = bundle.plan(root, loaded, wheels, brought)
+        planned = bundle.plan(root, loaded, wheels, brought, hosting)
         materials = sbom.of(loaded, wheels)
         bundle.write(path, planned.having(sbom.NAME, materials), report, key)
     beside = path.parent / folder.configuration_file(root, configuration).name
     write_whole(beside, folder.configuration_file(root, configuration).read_bytes())
     bill = path.with_name(path.stem + sbom.ENDING)
     write_whole(bill, materials)
-    made = _Made(loaded, bundle.left_out(loaded), path, beside, bill, wheels, brought, suspects.remarks(planned))
+    made = _Made(
+        loaded, bundle.left_out(loaded), path, beside, bill, wheels, brought, suspects.remarks(planned), tuple(hosting)
+    )
     told = {"lines": list(_lines(made)), "json": _json(made)}
     given = [Path(one) for one in (wanted.with_python, wanted.sign) if one]
     files = [*inputs.of_service(root, loaded), *inputs.of_needs(asked.values()), *given]
@@ -166,6 +170,8 @@ class _Made(NamedTuple):
     wheels: "Wheelhouse"
     brought: Path | None
     warnings: list[str]
+    hosted: tuple[str, ...]
+    """The roles that App Service hosts."""
 
     @property
     def roles(self) -> list[str]:
@@ -188,6 +194,9 @@ def _lines(made: _Made) -> Iterable[str]:
         if script is not None:
             wrong = f"{name}: {shown(script)} is not rolepack's"
             yield f"{wrong}: on a host it installs packages as it says, not these wheels."
+    for name in made.hosted:
+        place = shown(made.service.sources[name].folder)
+        yield f"{name} is hosted by App Service: `{PROGRAM} webapp-package {place} --prebuilt` makes its zip."
     beside = f"{shown(made.beside)}, {shown(made.bill)}"
     size = f"{made.path.stat().st_size / 1e6:.1f} MB"
     with_what = f"{counted(wheels.wheels, 'wheel')}{f' and {made.brought.name}' if made.brought else ''}"

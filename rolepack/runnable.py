@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from rolepack.command import PROGRAM, say, service_folder
 
 if TYPE_CHECKING:
+    from cloudservice.appservice import Hosting
     from cloudservice.service import Service
-    from emulator.run import Run, Runtime
+    from emulator.run import Image, Run, Runtime
     from packager.memo import Inputs
     from packager.policy import Need
+    from packager.progress import Report
     from rolepack.options import Options
 
 Tell = Callable[[str], None]
@@ -226,6 +228,11 @@ def _environments(meant: Meant, roles: Sequence[str], chosen: "Options", offline
                 found = environment.prepare(place, made.needs[name], report, offline, there)
                 made.deviations.extend(f"{name}: {line}" for line in found.deviations)
                 kit = None
+                hosting = _hosting(meant, name, chosen)
+                if hosting is not None:
+                    image = _image(found.python, hosting, report)
+                    made.runtimes[name] = Runtime(found.python, None, image=image)
+                    continue
                 if meant.loaded.role(name).kind == "web":
                     try:
                         kit = environment.runtime_kit(found.python, report, offline)
@@ -280,7 +287,12 @@ def _inputs(meant: Meant, made: _Environments, chosen: "Options") -> "Inputs":
     files += (path for need in needs for path in locks.beside(need.asked))
     if chosen.templates is not None:
         files += contents.everything(chosen.templates, contents.DEFAULT)
-    places = [place for runtime in made.runtimes.values() for place in (runtime.python, runtime.kit) if place]
+    places = [
+        place
+        for runtime in made.runtimes.values()
+        for place in (runtime.python, runtime.kit, runtime.image and runtime.image.place)
+        if place
+    ]
     return Inputs(files, {*inputs.variables(meant.loaded, needs), *_PLACES}, places)
 
 
@@ -295,6 +307,26 @@ def _need(meant: Meant, role: str, chosen: "Options") -> tuple["Need", Mapping[s
         if packaged:
             return packaged
     return needs.of_run(meant.loaded, meant.loaded.role(role), chosen), None
+
+
+def _hosting(meant: Meant, role: str, chosen: "Options") -> "Hosting | None":
+    """How App Service hosts a role, if it does: by invoke.yaml, or by the bundle."""
+    if meant.is_packaged:
+        from packager import unpacked
+
+        return unpacked.hosting(meant.loaded.sources[role].folder)
+    return chosen.hosting_of(meant.loaded.role(role))
+
+
+def _image(python: Path, hosting: "Hosting", report: "Report") -> "Image":
+    """What the platform's image brings, for the Python of a role's environment."""
+    from emulator.run import Image
+    from packager import here
+    from packager.appservice import environments
+    from packager.appservice.runtimes import Runtime
+
+    version = here.ask(python).version
+    return Image(environments.image(Runtime(version, python), report), version, hosting.startup_command)
 
 
 def _certificate(loaded: "Service", roles: Sequence[str]) -> tuple[Path, ...]:

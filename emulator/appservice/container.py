@@ -10,7 +10,6 @@ import enum
 import itertools
 import json
 import os
-import shlex
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from cloudservice.errors import Fault
 from cloudservice.files import shown
 from cloudservice.instances import Address
 from emulator import readiness
-from emulator.appservice import places, script, startup
+from emulator.appservice import places, script, shims, startup
 from emulator.appservice.script import Surroundings
 from emulator.appservice.startup import Asked, Debugging
 from emulator.console import Console
@@ -31,7 +30,6 @@ from emulator.process import Process, ending
 from emulator.shell import Command
 from emulator.spawn import spawn
 
-DEFAULT_SITE = Path(__file__).with_name("defaultsite")
 _HOSTS = Path(__file__).parents[1] / "hosts"
 _PING = "/robots933456.txt"
 """What the platform asks a starting app for; any answer will do."""
@@ -96,7 +94,7 @@ class Run(NamedTuple):
             place.manifest,
             self.environ,
             self.version,
-            DEFAULT_SITE,
+            startup.DEFAULT_SITE,
             self.port,
             self.host,
             self.command,
@@ -175,7 +173,9 @@ class Container:
         self._print(start.messages)
         if (file := startup.script_of(asked)) is not None:
             file.chmod(0o755)
-        around = Surroundings(run.image, place.built_at, _gunicorn_folder(run), place.is_unpacked)
+        around = Surroundings(
+            run.image, place.built_at, shims.lay(run.scratch, run.image, run.host, run.port), place.is_unpacked
+        )
         path = run.scratch / "startup.sh"
         path.write_text(script.render(asked, start, around), encoding="utf-8")
         self._say(f"starting the app of site {run.name}: {start.framework}")
@@ -270,17 +270,6 @@ async def _end(process: Process, limit: float) -> int:
     code = await process.wait()
     await process.drained()
     return code
-
-
-def _gunicorn_folder(run: Run) -> Path:
-    """A folder for the front of the path in which gunicorn is ours, which gives the real one its socket."""
-    folder = run.scratch / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    words = [run.image / "bin" / "python", "-I", _HOSTS / "listening.py", folder, run.host, run.port]
-    path = folder / "gunicorn"
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n', encoding="utf-8")
-    path.chmod(0o755)
-    return folder
 
 
 def not_started(run: Run, error: OSError) -> Fault:

@@ -26,6 +26,8 @@ class Surroundings(NamedTuple):
     built_at: Path | None
     bin: Path | None
     is_unpacked: bool
+    environment: Path | None = None
+    """The app's virtual environment, where that lies elsewhere."""
 
 
 def render(asked: Asked, start: Start, around: Surroundings) -> str:
@@ -55,7 +57,7 @@ def _surroundings(asked: Asked, around: Surroundings) -> list[str]:
         f"export PORT={asked.port}",
         f'export PATH="{quoted(around.image)}/bin:$PATH"',
         *_packages(asked, around),
-        f'export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{quoted(_site_packages(around.image))}"',
+        _python_path(quoted(_site_packages(around.image))),
     ]
 
 
@@ -70,6 +72,10 @@ def _pre_run(asked: Asked) -> list[str]:
 
 def _packages(asked: Asked, around: Surroundings) -> list[str]:
     """What makes the app's packages importable: a virtual environment, a package folder, or what lies there."""
+    if around.environment is not None:
+        own = quoted(around.environment)
+        packages = quoted(_site_packages(around.environment))
+        return [f'export VIRTUAL_ENV="{own}" PATH="{own}/bin:$PATH"', _python_path(packages)]
     manifest: Mapping[str, str] = asked.manifest or {}
     place = asked.app / asked.environment
     if folder := manifest.get("packagedir"):
@@ -116,7 +122,7 @@ def _activate(place: Path) -> str:
 def _used(place: Path, name: str, packages: Path) -> list[str]:
     return [
         _echo(f"Using packages from virtual environment '{name}' located at '{place}'."),
-        f'export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{quoted(packages)}"',
+        _python_path(quoted(packages)),
         "echo \"Updated PYTHONPATH to '$PYTHONPATH'\"",
     ]
 
@@ -126,12 +132,17 @@ def _package_folder(place: Path) -> list[str]:
         return [_echo(f"WARNING: Could not find package directory '{place}'.")]
     return [
         _echo(f"Using package directory '{place}'"),
-        f'export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{quoted(place)}" PATH="{quoted(place)}/bin:$PATH"',
+        f'export PATH="{quoted(place)}/bin:$PATH"',
+        _python_path(quoted(place)),
     ]
 
 
 def _site_packages(environment: Path) -> Path:
     return next(iter(sorted(environment.glob("lib/python3.*/site-packages"))), environment / "lib")
+
+
+def _python_path(place: str) -> str:
+    return f'export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{place}"'
 
 
 def _echo(text: str) -> str:

@@ -18,6 +18,7 @@ from emulator.appservice.detection import DEFAULT_MODULE, Detected, detect
 PORT = 8000
 """Where the app in a container listens."""
 DEBUG_PORT = 5678
+DEFAULT_SITE = Path(__file__).with_name("defaultsite")
 _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
 _PANIC = 2

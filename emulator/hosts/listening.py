@@ -1,12 +1,14 @@
 """Runs gunicorn, where it was to listen at the address of the container, at that of `webapp-run`.
 
-    python -I listening.py FOLDER HOST PORT [ARGUMENTS OF GUNICORN]
+    python -I listening.py FOLDER HOST PORT SOCKETS [ARGUMENTS OF GUNICORN]
 
 In a container each app has the address 0.0.0.0:8000 for itself, and commands name it. Here it gets a socket of ours in
-its place, as a systemd unit would (sd_listen_fds(3)), which gunicorn prefers to any address. FOLDER, in which this
-program is called gunicorn, is taken off the path, behind it stands the real one.
+its place, as a systemd unit would (sd_listen_fds(3)), which gunicorn prefers to any address. SOCKETS
+are the numbers of inherited ones, parted by commas; with none, it is made here. FOLDER, in which this program is called
+gunicorn, is taken off the path, behind it stands the real one.
 """
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -19,7 +21,7 @@ _FIRST = 3
 """The number that an inherited socket has by that protocol."""
 
 
-def main(folder: str, host: str, port: str, arguments: Sequence[str]) -> None:
+def main(folder: str, host: str, port: str, sockets: str, arguments: Sequence[str]) -> None:
     """Go on as gunicorn."""
     places = [place for place in os.environ.get("PATH", "").split(os.pathsep) if place != folder]
     environ = {**os.environ, "PATH": os.pathsep.join(places)}
@@ -28,8 +30,9 @@ def main(folder: str, host: str, port: str, arguments: Sequence[str]) -> None:
         sys.exit("gunicorn: not found")
     wanted = bound([*shlex.split(environ.get("GUNICORN_CMD_ARGS", "")), *arguments])
     if all(is_the_container_s(address, port) for address in wanted):
-        listen(host, int(port))
-        environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+        numbers = [int(number) for number in sockets.split(",") if number] or [listen(host, int(port))]
+        hand_over(numbers)
+        environ |= {"LISTEN_FDS": str(len(numbers)), "LISTEN_PID": str(os.getpid())}
     os.execve(program, ["gunicorn", *arguments], environ)
 
 
@@ -54,19 +57,25 @@ def is_the_container_s(address: str, port: str) -> bool:
     return not colon or host.endswith(":") or written in {_CONTAINER_PORT, port}
 
 
-def listen(host: str, port: int) -> None:
+def listen(host: str, port: int) -> int:
     """Make the socket; gunicorn says how many may wait at it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family)
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
     except OSError as error:
         sys.exit(f"{host}:{port}: {error.strerror}. Choose another with --port.")
-    number = made.detach()
-    os.dup2(number, _FIRST)
-    os.set_inheritable(_FIRST, True)  # which dup2 has not done, if it had that number already
+    return made.detach()
+
+
+def hand_over(numbers: Sequence[int]) -> None:
+    """Give open sockets the numbers by which they are found."""
+    highest = max(*numbers, _FIRST + len(numbers))
+    copies = [fcntl.fcntl(number, fcntl.F_DUPFD, highest + 1) for number in numbers]  # no number is taken twice
+    for place, copy in enumerate(copies, _FIRST):
+        os.dup2(copy, place)  # which can be inherited
+        os.close(copy)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:])
