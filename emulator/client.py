@@ -128,6 +128,23 @@ def call(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return subprocess.call(argv, env=environ)
 
 
+def output(argv: Sequence[str], environ: Mapping[str, str], patience: float) -> tuple[int, str]:
+    """The exit code of a program, and all that it printed; one that takes longer than some seconds is ended."""
+    try:
+        done = subprocess.run(
+            argv,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=patience,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        return 1, f"{(error.output or b'').decode('utf-8', 'replace')}\nit did not end within {patience:g} s"
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
 def run_detached(told: Run, tell: Callable[[str], None]) -> None:
     """Start an emulator of its own and return when every instance is Ready; ServiceError says why not."""
     flags: dict[str, Any] = {"start_new_session": True}

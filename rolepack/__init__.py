@@ -17,7 +17,21 @@ finally:
 
 from invoke import Collection
 
-from rolepack import adopt, bundles, certificate, change, check, emulate, new, package, running, site, webapp, wheels
+from rolepack import (
+    adopt,
+    bundles,
+    certificate,
+    change,
+    check,
+    doctor,
+    emulate,
+    new,
+    package,
+    running,
+    site,
+    webapp,
+    wheels,
+)
 
 namespace = Collection(
     new.new_service,
@@ -52,4 +66,5 @@ namespace = Collection(
     site.webapp_logs,
     site.webapp_shell,
     site.webapp_package,
+    doctor.webapp_doctor,
 )

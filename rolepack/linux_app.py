@@ -5,7 +5,8 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,10 @@ class Wanted(NamedTuple):
     logs: str | None
     front: str | None = None
     """The scheme of a front end, if there is to be one."""
+
+
+USUAL = Wanted(_PORT, "127.0.0.1", "", None, "current", None, False, None)
+"""For what is only to look as if it ran."""
 
 
 def deployed(app: Path) -> Path:
@@ -67,11 +72,16 @@ def environment(app: Path, host: str, port: int) -> dict[str, str]:
 
 
 def start(app: Path, wanted: Wanted) -> "Start":
-    """What would run, and why."""
+    """What would run of an app, and why."""
+    return start_of(app, deployed(app), wanted)
+
+
+def start_of(app: Path, folder: Path, wanted: Wanted) -> "Start":
+    """The same, if what lies in a folder were deployed."""
     from emulator.appservice import places, startup
 
     run = _run(app, wanted, Path("image"), Path("scratch"))
-    with places.laid_out(run.folder) as place:
+    with places.laid_out(folder) as place:
         return startup.plan(run.asked(place))
 
 
@@ -97,8 +107,27 @@ def run(app: Path, wanted: Wanted) -> int:
 
 def shell(app: Path, words: Sequence[str]) -> int:
     """Run a command, or a shell, in the folder and the environment of an app; its exit code."""
-    from cloudservice import appservice
     from emulator import client
+
+    with _inside(app, words) as (argv, environ):
+        return client.call(argv, environ)
+
+
+def output(app: Path, words: Sequence[str], patience: float) -> tuple[int, str]:
+    """The exit code of a command in the folder and the environment of an app, and what it printed.
+
+    One that takes more than some seconds is ended, and has failed.
+    """
+    from emulator import client
+
+    with _inside(app, words) as (argv, environ):
+        return client.output(argv, environ, patience)
+
+
+@contextmanager
+def _inside(app: Path, words: Sequence[str]) -> Iterator[tuple[list[str], Mapping[str, str]]]:
+    """The command line and the variables for a command where an app runs; without words, for a shell."""
+    from cloudservice import appservice
     from emulator.appservice import places, script
     from emulator.appservice.script import Surroundings
     from packager.appservice import environments
@@ -106,17 +135,16 @@ def shell(app: Path, words: Sequence[str]) -> int:
 
     home = appservice.home_of(app)
     home.make()
-    wanted = Wanted(_PORT, "127.0.0.1", "", None, "current", None, False, None)
     with progress.shown() as report:
-        image = environments.image(_runtime(deployed(app), wanted), report)
+        image = environments.image(_runtime(deployed(app), USUAL), report)
     with tempfile.TemporaryDirectory(dir=home.folder) as scratch:
-        told = _run(app, wanted, image, Path(scratch))
+        told = _run(app, USUAL, image, Path(scratch))
         with places.laid_out(told.folder) as place:
             around = Surroundings(image, place.built_at, None, place.is_unpacked)
             command = shlex.join(words) if words else os.environ.get("SHELL", "/bin/sh")
             path = Path(scratch) / "shell.sh"
             path.write_text(script.render_shell(told.asked(place), around, command), encoding="utf-8")
-            return client.call(["/bin/sh", str(path)], told.environ)
+            yield ["/bin/sh", str(path)], told.environ
 
 
 def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
