@@ -322,11 +322,11 @@ def _image(python: Path, hosting: "Hosting", report: "Report") -> "Image":
     """What the platform's image brings, for the Python of a role's environment."""
     from emulator.run import Image
     from packager import here
-    from packager.appservice import environments
-    from packager.appservice.runtimes import Runtime
+    from packager.appservice import environments, runtimes
+    from packager.target import minor_of
 
-    version = here.ask(python).version
-    return Image(environments.image(Runtime(version, python), report), version, hosting.startup_command)
+    runtime = runtimes.choose(minor_of(here.ask(python).version))
+    return Image(environments.image(runtime, report), runtime.version, hosting.startup_command)
 
 
 def _certificate(loaded: "Service", roles: Sequence[str]) -> tuple[Path, ...]:

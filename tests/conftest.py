@@ -21,6 +21,7 @@ import pytest
 
 from cloudservice.service import Kind
 from packager import blueprint
+from packager.appservice import environments, runtimes
 from packager.blueprint import Blueprint, NewRole
 from packager.scaffold import Templates
 
@@ -274,3 +275,15 @@ def status_of(url: str) -> int:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
+
+
+@pytest.fixture(scope="session")
+def image(_own_cache: None) -> Path:
+    """The runtime kit of apps for App Service, made once: it comes from the index of this machine."""
+    return environments.image(runtimes.own(), lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def fresh(_own_cache: None) -> Path:
+    """The environment that builds begin with."""
+    return environments.fresh(runtimes.own(), lambda *_: None)

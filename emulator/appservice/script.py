@@ -37,7 +37,7 @@ def render(asked: Asked, start: Start, around: Surroundings) -> str:
         lines.append(f'export PATH="{quoted(around.bin)}:$PATH"')
     if start.fallback:
         failed = "The startup command failed with exit code $?; looking for a Django or Flask app."
-        lines.append(f'{start.command} || {{ echo "{failed}" >&2; {start.fallback}; }}')
+        lines.append(f'({start.command}\n) || {{ echo "{failed}" >&2; {start.fallback}; }}')
     else:
         lines.append(start.command)
     return "\n".join([*lines, *appended(asked.app), ""])

@@ -94,7 +94,7 @@ _copy_environment() {
 }
 
 _share() {
-  cp -Rpl "$1" "$2" 2>/dev/null || {
+  cp -RPpl "$1" "$2" 2>/dev/null || {
     rm -rf "$2"
     cp -Rp "$1" "$2"
   }

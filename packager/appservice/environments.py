@@ -24,6 +24,10 @@ print(next(place for place in map(pathlib.Path, filter(None, places)) if place.i
 """
 _BUNDLED = ("pip", "setuptools")
 _ACTIVATES = ("activate", "activate.csh", "activate.fish")
+_MADE = "2"
+"""Changes with how environments are made."""
+_OF_UV = (".gitignore", ".lock", "CACHEDIR.TAG")
+"""What uv adds to an environment, and `python -m venv` does not."""
 HERE = "@environment@"
 """Stands in the scripts that activate a fresh environment for its place, which a POSIX shell does not tell them."""
 
@@ -39,7 +43,7 @@ def image(runtime: Runtime, report: Report) -> Path:
 
 
 def _made(kind: str, runtime: Runtime, packages: tuple[str, ...], report: Report) -> Path:
-    key = hashlib.sha256("\0".join([runtime.version, str(runtime.python), *packages]).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\0".join([_MADE, runtime.version, str(runtime.python), *packages]).encode()).hexdigest()[:16]
     final = platformdirs.user_cache_path("rolepack") / "appservice" / f"{kind}-{key}"
     if not (final / "bin" / "python").exists():
         report(f"Preparing Python {runtime.version}", 0, 0)
@@ -77,8 +81,8 @@ def _make(place: Path, runtime: Runtime, packages: tuple[str, ...]) -> None:
 
 def _name_place(place: Path, make: Sequence[str | Path], environ: Mapping[str, str]) -> None:
     """Give an environment the scripts of one that stays where it is, with a mark where its place has to be written."""
-    for path in (place / "bin").glob("activate*"):
-        path.unlink()
+    for path in (*(place / "bin").glob("activate*"), *(place / "bin").glob("*.bat"), *map(place.joinpath, _OF_UV)):
+        path.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as other:
         fixed = Path(other) / "environment"
         run([*make, fixed], environ)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cloudservice import app_settings, appservice
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole
-from packager import contents, requirements, target, wheelhouse
+from packager import contents, locks, requirements, target, wheelhouse
 from packager.appservice.detection import REQUIREMENTS, detect, version_asked
 from packager.archive import ArchiveError, Writer
 from packager.here import MINOR
@@ -101,7 +101,7 @@ def _sources(app: Path, output: Path) -> Iterator[tuple[str, File]]:
     faults = []
     for path in contents.walk(app, contents.rules(app, app, "Python")):
         name = path.relative_to(app).as_posix()
-        if name in _SETTINGS or path.absolute() == output:
+        if name in _SETTINGS or path.absolute() == output or locks.NAME.fullmatch(path.name):
             continue
         if not path.resolve().is_relative_to(app.resolve()):
             faults.append(Fault(shown(path), "it is a link out of the app's folder", "Put the file itself there"))
