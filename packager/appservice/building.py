@@ -5,7 +5,6 @@ never written to, a build that fails changes nothing, and an environment of befo
 """
 
 import os
-import re
 import shlex
 import shutil
 import tempfile
@@ -15,17 +14,17 @@ from typing import NamedTuple
 
 import uv
 
-from cloudservice import app_settings, appservice, build_manifest, lock
-from cloudservice.appservice import MANIFEST, Home
+from cloudservice import app_settings, appservice, lock
+from cloudservice.appservice import Home
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import replace_folder, shown, write_whole
+from cloudservice.files import shown, write_whole
 from packager import index
-from packager.appservice import deployments, detection, environments, runtimes, settings, sources
+from packager.appservice import deployments, detection, environments, output, runtimes, settings, sources
 from packager.appservice.failure import NO_PLATFORM, UNSUPPORTED, BuildError
 from packager.appservice.runtimes import Runtime
 from packager.appservice.settings import Settings
 from packager.progress import Report
-from packager.tools import run, stream, without_credentials
+from packager.tools import stream, without_credentials
 
 _SCRIPT = Path(__file__).with_name("build.sh")
 _FROM_OUTSIDE = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
@@ -34,7 +33,6 @@ _NOT_FOUND = {
     "More information: https://aka.ms/requirements-not-found",
     "documented": "Could not find setup.py or requirements.txt; Not running pip install",
 }
-_FLAVOR = re.compile(r'^(ID|VERSION_CODENAME)="?([^"\n]*)"?$', re.MULTILINE)
 _COMMAND_NOT_FOUND = 127
 INSTALLERS = ("uv", "pip")
 
@@ -78,8 +76,8 @@ def deploy(order: Order, see: Callable[[str], None], report: Report) -> Built:
     """
     home = appservice.home_of(order.app)
     home.make()
-    output = order.output or home.wwwroot
-    _must_be_possible(order.app, output)
+    place = order.output or home.wwwroot
+    _must_be_possible(order.app, place)
     with (
         lock.wait(home.lock, "deploying this app"),
         deployments.recorded(home, str(order.app), order.deployment_id) as record,
@@ -91,33 +89,33 @@ def deploy(order: Order, see: Callable[[str], None], report: Report) -> Built:
             see(shown_line)
 
         try:
-            version = _Deployment(order, home, output, say, report).run()
+            version = _Deployment(order, home, place, say, report).run()
         except ServiceError as error:
             for line in str(error).splitlines():
                 record.say(line)
             record.end(getattr(error, "exit_code", 1), None)
             raise
-        if output == home.wwwroot:
+        if place == home.wwwroot:
             record.activate()
         record.end(0, version)
-        return Built(record.deployment.id, output, version, record.folder / deployments.LOG)
+        return Built(record.deployment.id, place, version, record.folder / deployments.LOG)
 
 
-def _must_be_possible(app: Path, output: Path) -> None:
+def _must_be_possible(app: Path, place: Path) -> None:
     if os.name == "nt":
         remedy = "Build it on Linux, macOS or WSL, or with --platform windows"
         raise ServiceError(Fault(shown(app), "apps for Linux are built by bash, which Windows has not", remedy))
-    if app == output or (app.is_dir() and app.is_relative_to(output)):
+    if app == place or (app.is_dir() and app.is_relative_to(place)):
         raise ServiceError(Fault("--output", "it is the folder of the sources", "Choose another folder"))
-    if output.exists() and not output.is_dir():
-        raise ServiceError(Fault("--output", f"{shown(output)} is no folder", "Choose another"))
+    if place.exists() and not place.is_dir():
+        raise ServiceError(Fault("--output", f"{shown(place)} is no folder", "Choose another"))
 
 
 class _Deployment:
     """One deployment while it goes on."""
 
-    def __init__(self, order: Order, home: Home, output: Path, say: Callable[[str], None], report: Report) -> None:
-        self._order, self._home, self._output, self._say, self._report = order, home, output, say, report
+    def __init__(self, order: Order, home: Home, place: Path, say: Callable[[str], None], report: Report) -> None:
+        self._order, self._home, self._output, self._say, self._report = order, home, place, say, report
         self._operation = os.urandom(8).hex()
         self._work = Path(tempfile.gettempdir(), self._operation)
         """As the platform names it: an app whose output is compressed runs there, and scripts may name it."""
@@ -141,7 +139,7 @@ class _Deployment:
                     "SCM_DO_BUILD_DURING_DEPLOYMENT does not ask for a build: the files are deployed as they are."
                 )
                 sources.mirror(source, self._work, self._never_copied(source), self._say)
-                self._switch(self._work, {}, None)
+                self._switch(self._work, None, {})
                 return None
             return self._build(source)
         finally:
@@ -160,7 +158,7 @@ class _Deployment:
         code = stream(argv, environ, source, self._say)
         if code:
             raise self._failed(code)
-        self._switch(place, {}, None)
+        self._switch(place, None, {})
 
     def _failed(self, code: int) -> BuildError:
         """What is told of a build, or what takes its place, that ended so."""
@@ -184,8 +182,7 @@ class _Deployment:
         left_out = {source / name for name in names}
         sources.mirror(source, self._work, left_out | self._never_copied(source), self._say)
         self._run_script(own, runtime)
-        manifest = self._manifest(own, runtime)
-        self._switch(self._work, manifest, own)
+        self._switch(self._work, own, self._manifest(own, runtime))
         return runtime.version
 
     def _clear_pending(self) -> None:
@@ -196,12 +193,7 @@ class _Deployment:
                 shutil.rmtree(work, ignore_errors=True)
             self._pending.unlink()
         shutil.rmtree(self._home.folder / "unpacked", ignore_errors=True)
-        shutil.rmtree(self._staged, ignore_errors=True)
-
-    @property
-    def _staged(self) -> Path:
-        """Where the output is put together, beside its place."""
-        return self._output.with_name(f".{self._output.name}.rolepack")
+        shutil.rmtree(output.staged(self._output), ignore_errors=True)
 
     def _source(self) -> Path:
         """The folder with the sources; those in a zip are unpacked first."""
@@ -302,68 +294,27 @@ class _Deployment:
             "CompressDestinationDir": "true" if self._order.is_compressed else "false",
         }
 
-    def _switch(self, made: Path, manifest: Mapping[str, str], own: Settings | None) -> None:
-        """Put the output together beside its place, what else is in that place with it, and let it take the place."""
+    def _switch(self, made: Path, own: Settings | None, manifest: Mapping[str, str]) -> None:
+        """Put the output together, and let it take the place of what was there."""
         self._say("Preparing output...")
-        staged = self._staged
-        self._output.parent.mkdir(parents=True, exist_ok=True)
         if own is not None and own.environment and own.compressed:
             shutil.rmtree(made / own.environment)
-        custom = made / own.requirements if own is not None else None
         if self._order.is_compressed and own is not None:
-            staged.mkdir()
-            self._compress(made, staged)
+            with_zstd = self._environ.get("ORYX_COMPRESS_WITH_ZSTD") == "true"
+            place = output.compress(made, self._output, with_zstd, self._say)
+            requirements = made / own.requirements
         else:
-            shutil.move(made, staged)
-        if custom is not None and own is not None and not (staged / detection.REQUIREMENTS).exists():
-            written = made / own.requirements if self._order.is_compressed else staged / own.requirements
-            if written.is_file():
-                shutil.copy2(written, staged / detection.REQUIREMENTS)
+            place = output.move(made, self._output)
+            requirements = place / (own.requirements if own is not None else detection.REQUIREMENTS)
+        if requirements.is_file() and not (place / detection.REQUIREMENTS).exists():
+            shutil.copy2(requirements, place / detection.REQUIREMENTS)
         if manifest:
             self._say("Creating a manifest file...")
-            (staged / MANIFEST).write_text(build_manifest.render(manifest), encoding="utf-8")
+            output.describe(place, manifest)
             self._say("Manifest file created.")
-            (staged / ".ostype").write_text(_flavor(), encoding="utf-8")
-        is_inside = self._order.app.is_dir() and self._order.output is not None
-        if self._output.is_dir() and not (is_inside and self._output.is_relative_to(self._order.app)):
-            managed = {MANIFEST, ".ostype", "output.tar.gz", "output.tar.zst", appservice.ENVIRONMENT}
-            managed |= {own.environment, own.packages} if own is not None else set()
-            _link_rest(self._output, staged, managed)
-        staged.chmod(0o755)
-        replace_folder(staged, self._output)
-        shutil.rmtree(staged, ignore_errors=True)
-
-    def _compress(self, made: Path, staged: Path) -> None:
-        """One archive of the app: zstd if that is asked for and here, else gzip."""
-        argv: list[str | Path] = ["tar", "-C", made, "-czf", staged / "output.tar.gz", "."]
-        if self._environ.get("ORYX_COMPRESS_WITH_ZSTD") == "true":
-            if shutil.which("zstd"):
-                argv = ["tar", "-C", made, "--zstd", "-cf", staged / "output.tar.zst", "."]
-            else:
-                self._say("WARNING: zstd is not here; the output is compressed with gzip.")
-        run(argv)
-
-
-def _link_rest(old: Path, new: Path, left_out: set[str]) -> None:
-    """Let what only the old folder has be in the new one too, as the same files: what the app has written there."""
-    for entry in os.scandir(old):
-        target = new / entry.name
-        if entry.name in left_out:
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if target.is_dir() and not target.is_symlink():
-                _link_rest(Path(entry.path), target, set())
-            elif not os.path.lexists(target):
-                shutil.copytree(entry.path, target, symlinks=True, copy_function=_link)
-        elif not os.path.lexists(target):
-            _link(entry.path, str(target))
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)
+        if not (self._output != self._home.wwwroot and self._output.is_relative_to(self._order.app)):
+            output.keep_rest(self._output, {own.environment, own.packages} if own is not None else ())
+        output.take_place(self._output)
 
 
 def _assignments(parameters: Mapping[str, str | list[str]]) -> str:
@@ -373,10 +324,3 @@ def _assignments(parameters: Mapping[str, str | list[str]]) -> str:
         text = shlex.quote(value) if isinstance(value, str) else f"({shlex.join(value)})"
         lines.append(f"_{name}={text}\n")
     return "".join(lines)
-
-
-def _flavor() -> str:
-    """The system as the platform marks it, such as `DEBIAN|BOOKWORM`."""
-    path = Path("/etc/os-release")
-    found = dict(_FLAVOR.findall(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-    return "|".join(found.get(key, "").upper() for key in ("ID", "VERSION_CODENAME"))
