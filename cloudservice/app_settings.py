@@ -6,7 +6,8 @@ They lie in the app's folder: in `.env`, over that in `appsettings.json`, the li
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -18,6 +19,8 @@ from cloudservice.files import shown, write_whole
 FILE = "appsettings.json"
 DOTENV = ".env"
 SECRETS = "secrets.json"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""What a shell takes for the name of a variable; others never reach the app."""
 
 
 class Setting(NamedTuple):
@@ -33,7 +36,7 @@ def load(folder: Path) -> dict[str, Setting]:
     """The settings of the app in a folder, by name; ServiceError with every fault in their files."""
     found: dict[str, Setting] = {}
     faults: list[Fault] = []
-    for path, read in ((folder / DOTENV, _dotenv), (folder / FILE, _listed), (secrets_file(folder), _listed)):
+    for path, read in zip(files(folder), (_dotenv, _listed, _listed), strict=True):
         if path.is_file():
             for name, value in read(path, faults).items():
                 found[name] = Setting(name, value, path, path.name == SECRETS)
@@ -52,19 +55,40 @@ def secrets_file(folder: Path) -> Path:
     return folder / STATE / SECRETS
 
 
-def change(folder: Path, values: Mapping[str, str], secrets: Mapping[str, str]) -> None:
-    """Set values in appsettings.json, and secrets apart; what is made a secret leaves appsettings.json."""
+def files(folder: Path) -> tuple[Path, ...]:
+    """The files of settings of an app, whether they are there or not."""
+    return folder / DOTENV, folder / FILE, secrets_file(folder)
+
+
+def must_be_possible(folder: Path, values: Mapping[str, str], secrets: Collection[str], gone: Collection[str]) -> None:
+    """ServiceError if such a change cannot be: names that no app would see, or that are not there, and confusions."""
+    there = load(folder)
     faults = [fault for name in (*values, *secrets) if (fault := _bad_name("--set", name))]
-    load(folder)
+    both = sorted(values.keys() & set(secrets))
+    faults += [Fault("--secret", f"'{name}' is to be a secret and a setting", "Choose one") for name in both]
+    for name in values:
+        if name in there and there[name].is_secret and name not in both:
+            remedy = f"Give it with --secret {name}, or remove it first"
+            faults.append(Fault("--set", f"'{name}' is a secret, and would lie readable", remedy))
+    for name in gone:
+        if name not in there:
+            faults.append(Fault("--remove", f"there is no setting '{name}'", "Look at what there is"))
+        elif there[name].origin.name == DOTENV:
+            faults.append(Fault("--remove", f"'{name}' stands in {DOTENV}", "Remove it there"))
     if faults:
         raise ServiceError(*faults)
+
+
+def change(folder: Path, values: Mapping[str, str], secrets: Mapping[str, str], gone: Collection[str] = ()) -> None:
+    """Set values in appsettings.json, and secrets apart; what is made a secret leaves appsettings.json."""
+    must_be_possible(folder, values, secrets, gone)
     appservice.home_of(folder).make()
-    _rewrite(folder / FILE, values, remove=secrets)
+    _rewrite(folder / FILE, values, {*secrets, *gone})
     if secrets or secrets_file(folder).is_file():
-        _rewrite(secrets_file(folder), secrets, remove=values)
+        _rewrite(secrets_file(folder), secrets, set(gone))
 
 
-def _rewrite(path: Path, values: Mapping[str, str], remove: Mapping[str, str]) -> None:
+def _rewrite(path: Path, values: Mapping[str, str], remove: Collection[str]) -> None:
     """Change a list of settings; other keys of an entry, such as slotSetting, stay."""
     entries = _entries(path, []) if path.is_file() else []
     kept = [entry for entry in entries if entry["name"] not in remove]
@@ -76,8 +100,9 @@ def _rewrite(path: Path, values: Mapping[str, str], remove: Mapping[str, str]) -
             kept.append({"name": name, "slotSetting": False, "value": value})
     if kept == entries and not values:
         return
-    if path.name == SECRETS and not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # a file keeps its mode when it is written anew
+    if path.name == SECRETS:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        path.chmod(0o600)  # which a file keeps when it is written anew
     write_whole(path, json.dumps(kept, indent=2) + "\n")
 
 
@@ -87,8 +112,9 @@ def _dotenv(path: Path, faults: list[Fault]) -> dict[str, str]:
     found = {}
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         for binding in dotenv.parser.parse_stream(file):
-            if binding.error:
-                wrong, remedy = "it is no setting", "Write NAME=value"
+            is_text = _is_possible(f"{binding.key}{binding.value}") and "\ufffd" not in binding.original.string
+            if binding.error or not is_text:
+                wrong, remedy = "it is no setting", "Write NAME=value, in UTF-8"
                 faults.append(Fault(shown(path), wrong, remedy, binding.original.line))
             elif binding.key is not None and binding.value is not None:
                 found[binding.key] = binding.value
@@ -127,7 +153,16 @@ def _is_setting(entry: Any) -> TypeGuard[dict[str, Any]]:
         isinstance(entry, dict)
         and isinstance(entry.get("name"), str)
         and isinstance(entry.get("value"), str | int | float | bool)
+        and _is_possible(_text(entry["value"]))
     )
+
+
+def _is_possible(value: str) -> bool:
+    """Whether a value can be that of an environment variable."""
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _text(value: str | int | float | bool) -> str:
@@ -135,6 +170,6 @@ def _text(value: str | int | float | bool) -> str:
 
 
 def _bad_name(where: str, name: str) -> Fault | None:
-    if name and "=" not in name and "\0" not in name:
+    if _NAME.fullmatch(name):
         return None
     return Fault(where, f"'{name}' is no name of a setting", "Use letters, digits and underscores")

@@ -35,6 +35,11 @@ class Home(NamedTuple):
         return self.folder / "site" / "wwwroot"
 
     @property
+    def repository(self) -> Path:
+        """The sources of the last deployment."""
+        return self.folder / "site" / "repository"
+
+    @property
     def deployments(self) -> Path:
         """A folder for each deployment."""
         return self.folder / "site" / "deployments"

@@ -10,6 +10,8 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 
 Manifest = Mapping[str, str]
+NAMES = ("virtualEnvName", "packagedir", "compressedVirtualEnvFile")
+"""What names a place in the app."""
 
 
 def render(manifest: Manifest) -> str:
@@ -26,4 +28,12 @@ def load(folder: Path) -> Manifest | None:
         return None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ServiceError(Fault(shown(path), f"it is no TOML: {error}", "Build the app again")) from None
-    return {key: str(value) for key, value in found.items()}
+    manifest = {key: str(value) for key, value in found.items()}
+    faults = [
+        Fault(shown(path), f"{key} is '{manifest[key]}', which leads out of the app", "Build the app again")
+        for key in NAMES
+        if Path(manifest.get(key, "")).is_absolute() or ".." in Path(manifest.get(key, "")).parts
+    ]
+    if faults:
+        raise ServiceError(*faults)
+    return manifest

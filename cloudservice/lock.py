@@ -49,6 +49,40 @@ def is_free(path: "Path") -> bool:
         return _locked(file)
 
 
+def hold_folder(path: "Path | str") -> "int | None":
+    """An open file that shares the lock of a folder, wherever that is moved to; None where that is not possible.
+
+    It is held until the number is closed, and the process ends.
+    """
+    if os.name == "nt":
+        return None
+    import fcntl
+
+    number = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        os.close(number)
+        return None
+    return number
+
+
+def is_held_folder(path: "Path | str") -> bool:
+    """Whether somebody shares the lock of a folder."""
+    if os.name == "nt" or not os.path.isdir(path):
+        return False
+    import fcntl
+
+    number = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(number)
+    return False
+
+
 def _locked(file: "IO[str]") -> bool:
     """Lock the file until it is closed, unless someone else has."""
     try:

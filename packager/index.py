@@ -27,18 +27,24 @@ _NAMES = {
     "no-index": "UV_NO_INDEX",
     "proxy": "ALL_PROXY",
 }
+_OF_NO_MATTER = {
+    *("cache-dir", "config-file", "constraint", "disable-pip-version-check", "no-cache-dir", "no-color", "no-input"),
+    *("no-python-version-warning", "no-warn-script-location", "prefer-binary", "progress-bar", "quiet", "retries"),
+    *("require-virtualenv", "root-user-action", "verbose", "break-system-packages"),
+}
+"""Settings of pip that do not change what is installed, or that uv is told of where that counts."""
 _SEPARATED_BY_COMMA = {"UV_FIND_LINKS"}
 _BEST = "unsafe-best-match"
 """pip takes the best version of all its indexes; who configured several for pip expects the same here."""
 
 
-def uv_environ(offline: bool = False) -> dict[str, str]:
-    """The environment for uv: this process's own, with pip's configuration where uv has none of its own.
+def uv_environ(offline: bool = False, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for uv: this process's own or another one, with pip's configuration where uv has none of its own.
 
     uv never fetches an interpreter here: a build must not depend on what it could download.
     """
-    environ = dict(os.environ)
-    for name, value in _pip_settings().items():
+    environ = dict(os.environ if base is None else base)
+    for name, value in _pip_settings(environ).items():
         key = _NAMES.get(name)
         if key:
             words = value.split()
@@ -91,14 +97,24 @@ def access(environ: Mapping[str, str]) -> Access:
     return Access(credentials, insecure, *ways, offline="UV_OFFLINE" in environ)
 
 
-def _pip_settings() -> dict[str, str]:
+def constraints(environ: Mapping[str, str]) -> str:
+    """The files of constraints that pip's configuration in an environment names, parted by blanks."""
+    return " ".join(_pip_settings(environ).get("constraint", "").split())
+
+
+def is_only_for_pip(environ: Mapping[str, str]) -> bool:
+    """Whether pip's configuration in an environment has a setting that changes what is installed, unknown to uv."""
+    return not _pip_settings(environ).keys() <= {*_NAMES, *_OF_NO_MATTER}
+
+
+def _pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings of pip for installing, by their long options.
 
     Read here, since pip needs half a second to tell them. Source: its documentation of configuration files: the later
     file wins, then the section of the command wins over `global`, and the environment over both.
     """
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}}
-    for path in _pip_files():
+    for path in _pip_files(environ.get("PIP_CONFIG_FILE", "")):
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, locale.getpreferredencoding(False))
@@ -108,7 +124,7 @@ def _pip_settings() -> dict[str, str]:
             if parser.has_section(name):
                 settings.update({_option(key): value for key, value in parser.items(name)})
     prefix = "PIP_"
-    written = {_option(key.removeprefix(prefix)): one for key, one in os.environ.items() if key.startswith(prefix)}
+    written = {_option(key.removeprefix(prefix)): one for key, one in environ.items() if key.startswith(prefix) and one}
     return {**sections["global"], **sections["install"], **written}
 
 
@@ -116,9 +132,8 @@ def _option(name: str) -> str:
     return name.lower().replace("_", "-").removeprefix("--")
 
 
-def _pip_files() -> list[Path]:
-    """The files that pip reads, the strongest last; with PIP_CONFIG_FILE=os.devnull it reads none."""
-    own = os.environ.get("PIP_CONFIG_FILE", "")
+def _pip_files(own: str) -> list[Path]:
+    """The files that pip reads, the strongest last; if its own one, PIP_CONFIG_FILE, is os.devnull, it reads none."""
     if own == os.devnull:
         return []
     name = "pip.ini" if os.name == "nt" else "pip.conf"

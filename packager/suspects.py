@@ -10,7 +10,9 @@ from pathlib import Path
 
 from packager.bundle import Bundle
 
-_ENVIRONMENT = re.compile(r"\.env(\.(?!example$|sample$|template$|dist$)[\w.-]+)?", re.IGNORECASE)
+DOTENV = r"\.env(\.(?!example$|sample$|template$|dist$)[\w.-]+)?"
+"""The names of files of settings, as a pattern; those of examples are none."""
+_ENVIRONMENT = re.compile(DOTENV, re.IGNORECASE)
 _STORES = re.compile(
     r".+\.(pfx|p12|jks|keystore|ppk|publishsettings)|id_(rsa|dsa|ecdsa|ed25519)|\.(pypirc|netrc|pgpass)", re.I
 )
@@ -57,6 +59,14 @@ def _secrets(bundle: Bundle) -> Iterator[str]:
                 where, why = (f"{where}:{found[0]}", found[1]) if found else (where, "")
             if why:
                 yield f"warning: {where}: {why}, and it lies readable in the bundle. Leave it out with .rolepackignore."
+
+
+def looks_secret(path: Path) -> str:
+    """Why a file looks like a secret, in words; empty if it does not."""
+    if why := _by_name(path.name):
+        return why
+    found = _by_content(path) if path.stat().st_size <= _MOST else None
+    return f"line {found[0]}: {found[1]}" if found else ""
 
 
 def _by_name(name: str) -> str:

@@ -2,15 +2,20 @@
 
 import os
 import re
+import select
 import shutil
-import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 """In an address; what a tool says may be shown to anyone."""
+_WATCH = '(read -r _ <&"$0"; kill -KILL 0) >/dev/null 2>&1 & eval "exec $0<&-"; exec "$@"'
+"""Runs a program, and ends the whole process group when nobody holds the other end of a pipe any more."""
+_LOOK = 0.05
+"""Seconds between two looks whether a program that prints nothing has ended."""
+_PIECE = 1 << 16
 
 
 class ToolError(Exception):
@@ -43,26 +48,51 @@ def run(
 def stream(argv: Sequence[str | Path], environ: Mapping[str, str], cwd: Path, see: Callable[[str], None]) -> int:
     """Run a program that may take long, let `see` have each line that it prints, and return its exit code.
 
-    That is 128 and the signal for one that was killed, as a shell has it. An exception of `see` ends the program.
+    That is 128 and the signal for one that was killed, as a shell has it. What it has started is ended with it, and all
+    of it when this process ends, however it does, or when `see` raises.
     """
-    with subprocess.Popen(
-        list(map(str, argv)),
+    alive, held = os.pipe()
+    watch = ["bash", "-c", _WATCH, str(alive), *map(str, argv)]
+    process = subprocess.Popen(
+        watch,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environ,
         cwd=cwd,
-        encoding="utf-8",
-        errors="backslashreplace",
+        pass_fds=(alive,),
         process_group=0,
-    ) as process:
+    )
+    os.close(alive)
+    with cast(IO[bytes], process.stdout) as output:
         try:
-            for line in cast(IO[str], process.stdout):
-                see(line.rstrip("\n"))
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+            for line in _lines(process, output):
+                see(line.decode("utf-8", "backslashreplace").rstrip("\r\n"))
+        finally:
+            os.close(held)  # at which the group ends
+            process.wait()
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _lines(process: "subprocess.Popen[bytes]", output: IO[bytes]) -> Iterator[bytes]:
+    """What a process prints, by lines, until it has ended; others may have its output and never end."""
+    number = output.fileno()
+    os.set_blocking(number, False)
+    rest = b""
+    while True:
+        has_ended = process.poll() is not None
+        ready, _, _ = select.select([number], [], [], 0 if has_ended else _LOOK)
+        if ready:
+            piece = os.read(number, _PIECE)
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from lines
+            if piece:
+                continue
+        if has_ended or ready:
+            process.wait()
+            break
+    if rest:
+        yield rest
 
 
 def without_credentials(text: str) -> str:

@@ -13,7 +13,7 @@ from rolepack.webapp import FOLDER, app_folder
 
 if TYPE_CHECKING:
     from cloudservice.errors import Fault
-    from emulator.appservice.startup import Start
+    from packager.appservice.diagnosis import Start
 
 _FIND = (
     "import importlib.util, json, sys; print(json.dumps([n for n in sys.argv[1:] if not importlib.util.find_spec(n)]))"
@@ -43,9 +43,10 @@ def webapp_doctor(_context: Context, folder: str, startup_command: str = "", jso
     wanted = linux_app.USUAL._replace(command=startup_command)
     start = linux_app.start_of(place, place, wanted)
     is_deployed = appservice.home_of(place).wwwroot.is_dir()
-    faults = diagnosis.diagnose(place, diagnosis.Start(start.framework, start.module), app_settings.environment(place))
+    found = diagnosis.Start(start.framework, start.module, startup_command)
+    faults = diagnosis.diagnose(place, found, app_settings.environment(place))
     if is_deployed:
-        faults += _of_deployed(place, start)
+        faults += _of_deployed(place, found)
     errors = sum(fault.level == "error" for fault in faults)
     if json:
         say_json([fault._asdict() for fault in faults])
@@ -54,12 +55,34 @@ def webapp_doctor(_context: Context, folder: str, startup_command: str = "", jso
             say(f"warning: {fault}" if fault.level == "warning" else str(fault))
         if not is_deployed:
             say(f"It was not built here, so that nothing of it was loaded: {PROGRAM} webapp-build {folder}")
+        elif _has_changed(place):
+            say(
+                f"Its sources have changed since it was built; what was built was looked at: {PROGRAM} webapp-build {folder}"
+            )
         warnings = len(faults) - errors
         say(
             f"{errors} {'error' if errors == 1 else 'errors'}, {warnings} {'warning' if warnings == 1 else 'warnings'}."
         )
     if errors:
         raise Exit(code=1)
+
+
+def _of_gunicorn(start: "Start") -> list[str]:
+    """The arguments with which gunicorn would load the app, if it is gunicorn that does."""
+    words = start.command.split()
+    if words:
+        return words[1:] if words[0] == "gunicorn" else []
+    return [start.module] if start.module and start.framework != "default" else []
+
+
+def _has_changed(place: Path) -> bool:
+    """Whether a source is younger than what was deployed."""
+    from cloudservice import appservice
+    from packager.appservice import code
+
+    deployed = appservice.home_of(place).active.stat().st_mtime
+    files = [*code.files(place), *place.glob("*.txt"), *place.glob("*.toml")]
+    return any(path.stat().st_mtime > deployed for path in files)
 
 
 def _of_deployed(place: Path, start: "Start") -> "Iterator[Fault]":
@@ -72,10 +95,11 @@ def _of_deployed(place: Path, start: "Start") -> "Iterator[Fault]":
     done, printed = linux_app.output(place, ["python", "-c", _FIND, *names], _PATIENCE)
     missing = plain.loads(printed.splitlines()[-1]) if done == 0 and printed.strip() else []
     yield from diagnosis.of_missing(place, missing)
-    if start.module is not None and start.framework != "default" and not missing:
-        done, printed = linux_app.output(place, ["gunicorn", "--check-config", start.module], _PATIENCE)
+    arguments = _of_gunicorn(start)
+    if arguments and not missing:
+        done, printed = linux_app.output(place, ["gunicorn", "--check-config", *arguments], _PATIENCE)
         if done:
-            yield diagnosis.of_failed_load(place, start.module, printed)
+            yield diagnosis.of_failed_load(place, arguments[-1], printed)
     if start.framework == "Django" and (place / "manage.py").is_file() and not missing:
         done, printed = linux_app.output(place, ["python", "manage.py", "check", "--deploy"], _PATIENCE)
         for name, text in _ADVICE.findall(printed):

@@ -3,6 +3,7 @@
 import json as plain
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ def start_of(app: Path, folder: Path, wanted: Wanted) -> "Start":
 
 def run(app: Path, wanted: Wanted) -> int:
     """Go on as the container of an app."""
-    from cloudservice import appservice
+    from cloudservice import appservice, lock
     from cloudservice.files import write_whole
     from cloudservice.plain import to_plain
     from emulator import client
@@ -97,6 +98,9 @@ def run(app: Path, wanted: Wanted) -> int:
     appservice.home_of(app).make()
     with progress.shown() as report:
         image = environments.image(_runtime(deployed(app), wanted), report)
+    for old in appservice.home_of(app).folder.glob("run-*"):
+        if not lock.is_held_folder(old):  # of a run that was killed
+            shutil.rmtree(old, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=appservice.home_of(app).folder))
     told = _run(app, wanted, image, scratch)
     path = scratch / "run.json"
@@ -139,7 +143,7 @@ def _inside(app: Path, words: Sequence[str]) -> Iterator[tuple[list[str], Mappin
         image = environments.image(_runtime(deployed(app), USUAL), report)
     with tempfile.TemporaryDirectory(dir=home.folder) as scratch:
         told = _run(app, USUAL, image, Path(scratch))
-        with places.laid_out(told.folder) as place:
+        with places.laid_out(told.folder, joins=True) as place:
             around = Surroundings(image, place.built_at, None, place.is_unpacked)
             command = shlex.join(words) if words else os.environ.get("SHELL", "/bin/sh")
             path = Path(scratch) / "shell.sh"
@@ -147,8 +151,18 @@ def _inside(app: Path, words: Sequence[str]) -> Iterator[tuple[list[str], Mappin
             yield ["/bin/sh", str(path)], told.environ
 
 
+def as_it_is_now(app: Path, wanted: Wanted) -> "Run":
+    """What a running app would be if it were started now; where it listens and its own folders mean nothing."""
+    from packager.appservice import environments
+    from rolepack import progress
+
+    with progress.shown() as report:
+        image = environments.image(_runtime(deployed(app), wanted), report)
+    return _run(app, wanted._replace(front=None), image, Path())
+
+
 def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
-    from cloudservice import appservice
+    from cloudservice import app_settings, appservice
     from emulator import ports
     from emulator.appservice.container import START_LIMIT, STOP_LIMIT, Run
 
@@ -172,10 +186,11 @@ def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
         wanted.behaviour,
         debug_port,
         waits,
-        home.active if folder == home.wwwroot else None,
+        (home.active, folder / appservice.MANIFEST, *app_settings.files(app if app.is_dir() else app.parent)),
         _seconds(environ, "WEBSITES_CONTAINER_START_TIME_LIMIT", START_LIMIT),
         _seconds(environ, "WEBSITES_CONTAINER_STOP_TIME_LIMIT", STOP_LIMIT),
         front,
+        (sys.executable, "-P", "-m", "rolepack.again", str(app), plain.dumps(wanted)),
     )
 
 
@@ -195,13 +210,17 @@ def _front(wanted: Wanted) -> "Front | None":
 
 
 def _runtime(folder: Path, wanted: Wanted) -> "Runtime":
-    """The Python of an app: the one it was built with, else the one that is asked for, else our own."""
-    from cloudservice import build_manifest
+    """The Python of an app: the one it was built with, else the one that is asked for, else our own.
+
+    Packages that came with it tell their version by their folder.
+    """
+    from cloudservice import appservice, build_manifest
     from packager.appservice import runtimes
     from packager.target import minor_of
 
     built = (build_manifest.load(folder) or {}).get("PythonVersion")
-    asked = minor_of(built) if built else wanted.version
+    packed = sorted(folder.glob(f"{appservice.ENVIRONMENT}/lib/python3.*"))
+    asked = minor_of(built) if built else wanted.version or (packed[0].name.removeprefix("python") if packed else None)
     return runtimes.choose(asked) if asked else runtimes.own()
 
 

@@ -26,17 +26,12 @@ OFFLINE = "Use no network: the store has to have what the locks name."
 def of_roles(root: Path, loaded: "Service", platform: str, python: str | None) -> dict[str, "Need"]:
     """The need of each role that can be packaged and has any, by its name; ServiceError with what is wrong in all."""
     from cloudservice import sources
-    from cloudservice.errors import Fault, ServiceError
-    from cloudservice.files import shown
+    from cloudservice.errors import ServiceError
     from rolepack import options
 
     chosen = options.load(root)
     known = {role.name for role in loaded.roles}
-    faults = [
-        Fault(shown(root / options.FILE), f"requirements names a role '{name}', and there is none", "Correct the name")
-        for name in chosen.requirements
-        if name and name not in known
-    ]
+    faults = chosen.unknown_roles(root, known)
     needs = {}
     for role in loaded.roles:
         source = loaded.sources[role.name]

@@ -1,6 +1,6 @@
 """invoke.yaml: the options of this tool for one service. Other keys in it belong to Invoke and the user's own tasks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,15 @@ class Options:
         """How App Service hosts those of some roles that it does."""
         found = {role.name: self.hosting_of(role) for role in roles}
         return {name: hosting for name, hosting in found.items() if hosting is not None}
+
+    def unknown_roles(self, root: Path, known: Collection[str]) -> list[Fault]:
+        """The roles that the file names and that are not there."""
+        named = [("requirements", role) for role in self.requirements] + [("hosting", role) for role in self.hosting]
+        return [
+            Fault(shown(root / FILE), f"{key} names a role '{role}', and there is none", "Correct the name")
+            for key, role in named
+            if role and role not in known
+        ]
 
     def requirements_of(self, role: "Role", source: "Source") -> str | None:
         """The file that says what a role needs, if it is another than the usual ones; the one of all is for Python."""

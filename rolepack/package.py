@@ -183,6 +183,7 @@ def _lines(made: _Made) -> Iterable[str]:
     """What people are told."""
     from cloudservice.files import shown
     from packager import scripts
+    from packager.here import MINOR
 
     wheels = made.wheels
     for name, reason in made.left_out.items():
@@ -196,7 +197,8 @@ def _lines(made: _Made) -> Iterable[str]:
             yield f"{wrong}: on a host it installs packages as it says, not these wheels."
     for name in made.hosted:
         place = shown(made.service.sources[name].folder)
-        yield f"{name} is hosted by App Service: `{PROGRAM} webapp-package {place} --prebuilt` makes its zip."
+        minor = wheels.roles[name].target.minor if name in wheels.roles else MINOR
+        yield f"{name} is hosted by App Service: `{PROGRAM} webapp-package {place} --prebuilt --runtime 'PYTHON|{minor}'` makes its zip."
     beside = f"{shown(made.beside)}, {shown(made.bill)}"
     size = f"{made.path.stat().st_size / 1e6:.1f} MB"
     with_what = f"{counted(wheels.wheels, 'wheel')}{f' and {made.brought.name}' if made.brought else ''}"

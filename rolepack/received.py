@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloudservice import app_settings, appservice
+from cloudservice import app_settings
 from cloudservice.errors import ServiceError
 from packager.appservice import building, repository, runtimes
 
@@ -14,7 +14,6 @@ _FAILED = "Error - Changes committed to remote repository but deployment to webs
 
 def main(app: Path, runtime: str | None, lines: Sequence[str]) -> int:
     """Deploy what was pushed, and tell the pusher how that goes; the exit code."""
-    home = appservice.home_of(app)
     place = Path(os.environ.get("GIT_DIR", ".")).resolve()
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[name]
@@ -29,20 +28,8 @@ def main(app: Path, runtime: str | None, lines: Sequence[str]) -> int:
             return 0
         _say(f"Updating branch '{one.branch}'.")
         _say(f"Preparing deployment for commit id '{one.commit[:10]}'.")
-        sources = home.folder / "site" / "repository"
-        repository.check_out(place, one.commit, sources)
-        found = repository.load_deployment(sources)
         version = runtimes.asked_by_stack(runtime) if runtime else None
-        order = building.Order(
-            app,
-            None,
-            version,
-            {},
-            deployment_id=one.commit,
-            sources=found.project,
-            settings=found.settings,
-            command=found.command,
-        )
+        order = building.Order(app, None, version, {}, pushed=one)
         building.deploy(order, _say, lambda text, _done, _total: _say(f"{text} ..."))
     except ServiceError as error:
         _say(str(error))

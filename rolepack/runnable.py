@@ -119,9 +119,12 @@ def prepare(meant: Meant, wanted: Sequence[str], offline: bool, tell: Tell = say
 
     `wanted` are roles that have to run; none means all that can.
     """
+    from cloudservice.errors import ServiceError
     from rolepack import options
 
     chosen = options.load(meant.place)
+    if unknown := chosen.unknown_roles(meant.place, {role.name for role in meant.loaded.roles}):
+        raise ServiceError(*unknown)
     made = _environments(meant, _chosen(meant.loaded, wanted, tell), chosen, offline)
     for line in (*made.unable, *made.deviations):
         tell(line)

@@ -7,20 +7,20 @@ from pathlib import Path
 
 from invoke import Context, Exit
 
-from rolepack.command import AS_JSON, command, counted, say, say_json, silent, table
+from rolepack.command import AS_JSON, command, counted, listed, say, say_json, silent, table
 from rolepack.webapp import FOLDER, app_folder, app_or_zip
 
 _HIDDEN = "(secret)"
 
 
 @command(
-    name="webapp-settings",
     positional=["folder"],
-    iterable=["set", "secret"],
+    iterable=["set", "secret", "remove"],
     help={
         "folder": FOLDER,
         "set": "NAME=VALUE: a setting in appsettings.json; repeatable.",
         "secret": "Name of a setting whose value is asked for, or read from standard input; repeatable.",
+        "remove": "Name of a setting or a secret that is to go; repeatable.",
         "json": AS_JSON,
     },
 )
@@ -29,6 +29,7 @@ def webapp_settings(
     folder: str,
     set: list[str],  # noqa: A002 - the option's name
     secret: list[str],
+    remove: list[str],
     json: bool = False,
 ) -> None:
     """Show the settings of an app, which it sees as environment variables, or change some; secrets are never shown.
@@ -37,39 +38,55 @@ def webapp_settings(
     """
     from cloudservice import app_settings
     from cloudservice.errors import Fault, ServiceError
-    from cloudservice.files import shown
 
     place = app_folder(folder)
     split = [one.partition("=") for one in set]
     faults = [Fault("--set", f"'{name}' has no value", "Write NAME=VALUE") for name, equals, _ in split if not equals]
     if faults:
         raise ServiceError(*faults)
-    if set or secret:
-        app_settings.load(place)
-        values = {name: value for name, _, value in split}
-        app_settings.change(place, values, {name: _asked(name) for name in secret})
-        files = [shown(place / app_settings.FILE)] * bool(set) + [shown(app_settings.secrets_file(place))] * bool(
-            secret
-        )
-        say(f"Set {', '.join([*values, *secret])} in {' and '.join(files)}.")
+    if not (set or secret or remove):
+        _show_settings(place, json)
         return
+    values = {name: value for name, _, value in split}
+    app_settings.must_be_possible(place, values, secret, remove)
+    app_settings.change(place, values, _asked(secret), remove)
+    for what, names in (("Set", [*values, *secret]), ("Removed", remove)):
+        if names:
+            say(f"{what} {listed(names)}. A running app starts again with that.")
+
+
+def _show_settings(place: Path, json: bool) -> None:
+    from cloudservice import app_settings
+    from cloudservice.files import shown
+
     found = sorted(app_settings.load(place).values())
-    told = [
-        {"name": one.name, "value": None if one.is_secret else one.value, "origin": shown(one.origin)} for one in found
-    ]
     if json:
-        say_json(told)
+        values = [None if one.is_secret else one.value for one in found]
+        told = zip(found, values, strict=True)
+        say_json([{"name": one.name, "value": value, "origin": shown(one.origin)} for one, value in told])
         return
     for line in table([(one.name, _HIDDEN if one.is_secret else one.value, shown(one.origin)) for one in found]):
         say(line)
     say(f"{counted(found, 'setting')}.")
 
 
-def _asked(name: str) -> str:
-    """The value of a secret, which is not echoed."""
-    if sys.stdin.isatty():
-        return getpass.getpass(f"{name}: ")
-    return sys.stdin.readline().rstrip("\n")
+def _asked(names: list[str]) -> dict[str, str]:
+    """The values of secrets, which are not echoed.
+
+    Elsewhere than on a terminal, standard input has the one of a single name, however long, or a line for each.
+    """
+    from cloudservice.errors import Fault, ServiceError
+
+    if not names or sys.stdin.isatty():
+        return {name: getpass.getpass(f"{name}: ") for name in names}
+    text = sys.stdin.read()
+    lines = text.splitlines()
+    if len(names) == 1:
+        return {names[0]: text.removesuffix("\n")}
+    if len(lines) != len(names):
+        wrong = f"standard input has {counted(lines, 'line')}, and there are {counted(names, 'secret')}"
+        raise ServiceError(Fault("--secret", wrong, "Give a line for each"))
+    return dict(zip(names, lines, strict=True))
 
 
 @command(

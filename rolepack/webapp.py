@@ -104,13 +104,13 @@ def webapp_run(
     _context: Context,
     folder: str,
     platform: str = "linux",
-    port: int = 8000,
+    port: str = "8000",
     host: str = "127.0.0.1",
     startup_command: str = "",
     print_command: bool = False,
     json: bool = False,
     runtime: str | None = None,
-    debug_port: int | None = None,
+    debug_port: str | None = None,
     debug_wait: bool = False,
     front_end: bool = False,
     https: bool = False,
@@ -128,12 +128,14 @@ def webapp_run(
     if platform == "windows":
         from rolepack import windows_app
 
-        _must_be_free(port, "127.0.0.1")
-        windows_app.run(folder, place, port, logs, python, how)
+        number = _number("--port", port)
+        _must_be_free(number, "127.0.0.1")
+        windows_app.run(folder, place, number, logs, python, how)
         return
     from rolepack import linux_app
 
-    wanted = linux_app.Wanted(port, host, startup_command, asked_version(runtime), how, debug_port, debug_wait, logs)
+    number, debug = _number("--port", port), _number("--debug-port", debug_port) if debug_port else None
+    wanted = linux_app.Wanted(number, host, startup_command, asked_version(runtime), how, debug, debug_wait, logs)
     if front_end or https:
         wanted = wanted._replace(front="https" if https else "http")
     if print_command:
@@ -144,7 +146,7 @@ def webapp_run(
         else:
             say("\n".join([*start.messages, start.command]))
         return
-    linux_app.run(place, wanted._replace(port=_free(port, host)))
+    linux_app.run(place, wanted._replace(port=_free(number, host)))
 
 
 @command(positional=["folder"], help={"folder": FOLDER, "runtime": _RUNTIME})
@@ -155,10 +157,11 @@ def webapp_git(_context: Context, folder: str, runtime: str | None = None) -> No
     """
     from cloudservice import appservice
     from cloudservice.files import shown
-    from packager.appservice import repository
+    from packager.appservice import repository, runtimes
 
     place = app_folder(folder)
-    asked_version(runtime)
+    if version := asked_version(runtime):
+        runtimes.choose(version)
     remote = repository.make(appservice.home_of(place), place, runtime)
     say(f"The remote of {shown(place)} is {remote}; what is pushed to its branch main or master is deployed.")
     if repository.name_remote(place, remote):
@@ -190,7 +193,7 @@ def app_folder(folder: str, platform: str = "linux") -> Path:
     _chosen("--platform", platform, ("linux", "windows"))
     place = Path(folder)
     if not place.is_dir():
-        raise ServiceError(Fault(folder, "there is no such folder", "Name the folder of an app"))
+        raise ServiceError(Fault(folder, "there is no such folder", "Name the folder of an app, or its zip"))
     return place.resolve()
 
 
@@ -222,23 +225,24 @@ def asked_version(runtime: str | None) -> str | None:
 
 
 def _properties(written: list[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (one.partition("=") for one in written)}
+
+
+def _number(option: str, written: str) -> int:
+    """A port as it is written; Invoke would answer another text with a traceback."""
     from cloudservice.errors import Fault, ServiceError
 
-    split = [one.partition("=") for one in written]
-    faults = [
-        Fault("--property", f"'{name}' has no value", "Write NAME=VALUE") for name, equals, _ in split if not equals
-    ]
-    if faults:
-        raise ServiceError(*faults)
-    return {name: value for name, _, value in split}
+    if not (written.isascii() and written.isdigit() and int(written) <= _LAST_PORT):
+        raise ServiceError(Fault(option, f"{written} is no port", f"Choose one from 0 to {_LAST_PORT}"))
+    return int(written)
 
 
 def _must_be_free(port: int, host: str) -> None:
     from cloudservice.errors import Fault, ServiceError
     from emulator import ports
 
-    if not 0 <= port <= _LAST_PORT:
-        raise ServiceError(Fault("--port", f"{port} is no port", f"Choose one from 0 to {_LAST_PORT}"))
+    if not ports.is_free(0, host):
+        raise ServiceError(Fault("--host", f"'{host}' is no IPv4 address of this machine", "Choose another"))
     if not ports.is_free(port, host):
         raise ServiceError(Fault("--port", f"port {port} is taken", "Choose another, or 0 for a free one"))
 

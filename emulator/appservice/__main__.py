@@ -14,7 +14,7 @@ from emulator.guard import SIGNALS, guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from emulator.appservice.container import Run
+    from emulator.appservice.container import Container, Run
     from emulator.console import Console
 
 # What only the container needs is loaded by functions: the guard that stays behind must be small.
@@ -44,10 +44,14 @@ def _run(path: Path) -> int:
 
 async def _live(told: Run, console: Console) -> int:
     from emulator import children
-    from emulator.appservice.container import Container
+    from emulator.appservice.container import Container, held_folder
 
     children.watch()
-    made = Container(told, console)
+    with held_folder(told.scratch):
+        return await _live_on(Container(told, console))
+
+
+async def _live_on(made: Container) -> int:
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, made.stop)

@@ -7,26 +7,27 @@ told to end and gets some seconds for that too, and is started again when anothe
 import asyncio
 import contextlib
 import enum
-import itertools
 import json
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from cloudservice import lock
 from cloudservice.errors import Fault
 from cloudservice.files import shown
 from cloudservice.instances import Address
+from cloudservice.plain import from_plain
 from emulator import readiness
 from emulator.appservice import places, script, shims, startup
 from emulator.appservice.script import Surroundings
 from emulator.appservice.startup import Asked, Debugging
 from emulator.console import Console
 from emulator.journal import Journal
-from emulator.process import Process, ending
+from emulator.process import Process, ending, output_of
 from emulator.shell import Command
 from emulator.spawn import spawn
 
@@ -43,6 +44,9 @@ STOP_LIMIT = 5.0
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before an app behind a front end is started again."""
 _UP, _DOWN = b"+", b"-"
+_LOOPBACK = ("127.0.0.1", "localhost")
+_LISTENS = "0A"
+"""The state of a socket, as Linux tells it."""
 
 
 class Front(NamedTuple):
@@ -58,8 +62,8 @@ class Front(NamedTuple):
 class Run(NamedTuple):
     """An app that is to run: the folder with what was deployed, and how the platform would start it.
 
-    `environ` is all that its process will see; `follows` names the deployment, if there is such a file; `scratch` is a
-    folder of this run.
+    `environ` is all that its process will see; `follows` are files that change with a deployment; `scratch` is a folder
+    of this run; `again` is a command that prints such a run as JSON, as it would be now.
     """
 
     name: str
@@ -75,10 +79,11 @@ class Run(NamedTuple):
     behaviour: str = "current"
     debug_port: int | None = None
     debug_waits: bool = False
-    follows: Path | None = None
+    follows: tuple[Path, ...] = ()
     start_limit: float = START_LIMIT
     stop_limit: float = STOP_LIMIT
     front: Front | None = None
+    again: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -109,6 +114,7 @@ class Container:
     def __init__(self, run: Run, console: Console) -> None:
         self._run, self._console = run, console
         self._stopping = asyncio.Event()
+        self._has_answered = False
         machine = socket.gethostname().partition(".")[0]
         day = datetime.now(UTC).strftime("%Y_%m_%d")
         self._own = Journal(run.logs / f"{day}_{machine}_docker.log")
@@ -124,46 +130,67 @@ class Container:
         Behind a front end an app that has ended is started again, after a pause that grows.
         """
         front = self._begin_front()
-        pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
+        pauses = iter(_PAUSES)
         try:
             while True:
-                code, why = await self._once()
-                if why is not _Why.REDEPLOYED and (front is None or why is _Why.STOPPED):
+                code, why = await self._once(front)
+                if why is _Why.STOPPED or (why is not _Why.REDEPLOYED and (front is None or not front.is_running)):
                     return code
                 if why is _Why.REDEPLOYED:
-                    self._say("another version was deployed: starting the app again")
-                    continue
-                self._tell_front(_DOWN)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), next(pauses))
-                self._tell_front(_UP)
+                    self._say("another version was deployed, or settings were changed: starting the app again")
+                else:
+                    pauses = iter(_PAUSES) if self._has_answered else pauses
+                    self._tell_front(_DOWN)
+                    await self._pause(next(pauses, _PAUSES[-1]))
+                    self._tell_front(_UP)
+                self._run = await self._renewed()
         finally:
             if front is not None:
                 await _end(front, self._run.stop_limit)
 
-    async def _once(self) -> tuple[int, "_Why"]:
+    async def _once(self, front: Process | None) -> tuple[int, "_Why"]:
         """One start, until its end: the exit code, and why it ended."""
-        deployed = self._deployed()
         if self._stopping.is_set():
             return 0, _Why.STOPPED
-        with places.laid_out(self._run.folder) as place:
+        self._has_answered = False
+        before = self._deployed()
+        with held_folder(self._run.folder), places.laid_out(self._run.folder) as place:
             process = Process(spawn(self._command(place)), self._output, self._show, _REST)
-            reasons = {
-                asyncio.create_task(self._stopping.wait()): _Why.STOPPED,
-                asyncio.create_task(self._redeployed(deployed)): _Why.REDEPLOYED,
-                asyncio.create_task(process.wait()): _Why.ENDED,
-                asyncio.create_task(self._is_late(process)): _Why.LATE,
+            waits = {
+                _Why.STOPPED: self._stopping.wait(),
+                _Why.REDEPLOYED: self._redeployed(before),
+                _Why.ENDED: process.wait(),
+                _Why.LATE: self._is_late(process),
             }
-            done, pending = await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
-            why = next(why for task, why in reasons.items() if task in done)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            if front is not None:
+                waits[_Why.ALONE] = front.wait()
+            why = await _first(waits)
             code = await _end(process, self._run.stop_limit)
-        self._say(f"{_ENDINGS[why]}: {ending(code)}")
+        what = _ENDINGS[why].format(port=self._run.port, seconds=self._run.start_limit)
+        self._say(f"{what}: {ending(code)}")
         if why is _Why.STOPPED:
             return 0, why
-        return (1 if why is _Why.LATE else code if code >= 0 else 128 - code), why
+        return (1 if why in {_Why.LATE, _Why.ALONE} else code if code >= 0 else 128 - code), why
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until the app is to stop, or another version of it is there."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await _first({"stop": self._stopping.wait(), "deployed": self._redeployed(self._deployed())})
+
+    async def _renewed(self) -> Run:
+        """What is to run now: settings, and what was deployed, may be others; where it listens stays."""
+        if not self._run.again:
+            return self._run
+        printed = await output_of(self._run.again)
+        try:
+            made = from_plain(Run, json.loads(printed))
+        except ValueError:
+            self._say("the app starts again as it was, since its settings cannot be read")
+            return self._run
+        same = {name: getattr(self._run, name) for name in ("host", "port", "front", "logs", "scratch")}
+        environ = {**made.environ, "HOST": self._run.host, "PORT": str(self._run.port)}
+        return made._replace(environ=environ, **same)
 
     def _command(self, place: places.Place) -> Command:
         """The process of a start; what the platform's start says stands at the head of the app's log."""
@@ -188,7 +215,10 @@ class Container:
         address = Address("tcp", self._run.host, self._run.port)
         while (left := began + self._run.start_limit - loop.time()) > 0:
             if await readiness.status_line(address, _PING, left):
+                self._has_answered = True
                 self._say(f"{self._run.name} is at {self._run.url} after {loop.time() - began:.1f} s")
+                if self._run.host in _LOOPBACK and _is_open(self._run.port):
+                    self._say(f"warning: the app itself listens at port {self._run.port} of all addresses")
                 await process.wait()
             await asyncio.sleep(_BETWEEN_PINGS)
 
@@ -222,11 +252,12 @@ class Container:
             await asyncio.sleep(_LOOK)
 
     def _deployed(self) -> str:
-        """The deployment that lies in the app's folder."""
-        try:
-            return self._run.follows.read_text(encoding="utf-8") if self._run.follows else ""
-        except OSError:
-            return ""
+        """What tells one deployment from another."""
+        told = ""
+        for path in self._run.follows:
+            with contextlib.suppress(OSError):
+                told += path.read_text(encoding="utf-8")
+        return told
 
     def _show(self, output: memoryview) -> None:
         self._console.output("", output)
@@ -249,15 +280,49 @@ class Container:
 class _Why(enum.Enum):
     """Why a start of the app is over."""
 
-    ENDED, STOPPED, REDEPLOYED, LATE = range(4)
+    STOPPED, REDEPLOYED, ENDED, LATE, ALONE = range(5)
 
 
 _ENDINGS = {
     _Why.ENDED: "the app has ended",
     _Why.STOPPED: "the app has stopped",
     _Why.REDEPLOYED: "the app has stopped",
-    _Why.LATE: "the app has not answered in time and was ended",
+    _Why.LATE: "the app has not answered at port {port} within {seconds:g} s, and was ended",
+    _Why.ALONE: "the front end has ended, and so was the app",
 }
+_T = TypeVar("_T")
+
+
+async def _first(waits: Mapping[_T, Awaitable[object]]) -> _T:
+    """The name of what comes first, the first name of several."""
+    tasks = {name: asyncio.ensure_future(one) for name, one in waits.items()}
+    try:
+        await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        return next(name for name, task in tasks.items() if task.done())
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Let no deployment remove the folder while the block goes on; it may get another name."""
+    number = lock.hold_folder(folder)
+    try:
+        yield
+    finally:
+        if number is not None:
+            os.close(number)
+
+
+def _is_open(port: int) -> bool:
+    """Whether somebody listens at a port of all addresses; only Linux tells."""
+    try:
+        lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return False
+    return any(line.split()[1] == f"00000000:{port:04X}" and line.split()[3] == _LISTENS for line in lines)
 
 
 async def _end(process: Process, limit: float) -> int:
@@ -265,7 +330,9 @@ async def _end(process: Process, limit: float) -> int:
     if process.is_running:
         process.terminate()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), limit)
+            async with asyncio.timeout(limit):
+                await process.wait()
+                await process.wait_for_group()  # the shell ends at once, and its server when it has answered
     process.kill()
     code = await process.wait()
     await process.drained()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from cloudservice import build_manifest
+from cloudservice import build_manifest, lock
 from cloudservice.build_manifest import Manifest
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
@@ -36,8 +36,11 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def laid_out(folder: Path) -> Iterator[Place]:
-    """Lay the app of a folder out for a run, while the block goes on; StartError if what it needs is missing."""
+def laid_out(folder: Path, joins: bool = False) -> Iterator[Place]:
+    """Lay the app of a folder out for a run, while the block goes on; StartError if what it needs is missing.
+
+    Who `joins` takes what another run has unpacked, if there is one.
+    """
     manifest = build_manifest.load(folder)
     if manifest is None:
         yield Place(folder, None, None, is_unpacked=False)
@@ -45,6 +48,9 @@ def laid_out(folder: Path) -> Iterator[Place]:
     is_packed = manifest.get("CompressDestinationDir", "").lower() == "true"
     with contextlib.ExitStack() as held:
         built_at = _allowed(manifest.get("SourceDirectoryInBuildContainer", ""))
+        if built_at is not None and joins and is_packed and lock.is_held_folder(built_at):
+            yield Place(built_at, manifest, built_at, is_unpacked=True)
+            return
         if built_at is not None and not held.enter_context(_held(built_at, is_alone=is_packed)):
             built_at = None
         if not is_packed:
@@ -81,9 +87,11 @@ def _held(folder: Path, is_alone: bool) -> Iterator[bool]:
             return
         if is_alone:
             _empty(folder)
-        yield True
-        if _locked(number, fcntl.LOCK_EX):
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            yield True
+        finally:
+            if _locked(number, fcntl.LOCK_EX):
+                shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(number)
 

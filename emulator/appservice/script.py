@@ -13,6 +13,7 @@ from cloudservice import appservice
 from emulator.appservice.startup import Asked, Start, appended, quoted
 
 _PACKAGES = "__oryx_packages__"
+_UNZIP = Path(__file__).parents[1] / "hosts" / "unzip.py"
 
 
 class Surroundings(NamedTuple):
@@ -67,7 +68,7 @@ def _pre_run(asked: Asked) -> list[str]:
     if not command:
         return []
     said = "echo 'Running the provided pre-run command...'"
-    return [said, f"cd {shlex.quote(str(asked.app))}", f'PATH="$PATH:{quoted(asked.app)}" {command}']
+    return [said, f"cd {shlex.quote(str(asked.app))}", f'PATH="$PATH:{quoted(asked.app)}"', command]
 
 
 def _packages(asked: Asked, around: Surroundings) -> list[str]:
@@ -104,7 +105,9 @@ def _archived_environment(asked: Asked, around: Surroundings, archive: Path) -> 
     place = (around.built_at or asked.app) / asked.environment
     packages = place / "lib" / f"python{'.'.join(asked.version.split('.')[:2])}" / "site-packages"
     there, source = shlex.quote(str(place)), shlex.quote(str(archive))
-    unpack = f"tar -xzf {source} -C {there}" if archive.suffix == ".gz" else f"python -m zipfile -e {source} {there}"
+    unpack = f"tar -xzf {source} -C {there}"
+    if archive.suffix == ".zip":
+        unpack = f"python -I {shlex.quote(str(_UNZIP))} {source} {there}"
     make = f"rm -rf {there} && mkdir -p {there}"
     return [make, unpack, *_used(place, asked.environment, packages), _activate(place)]
 

@@ -23,6 +23,8 @@ _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
 _PANIC = 2
 _APPSVC = "appsvc.yaml"
+_WWWROOT = "/home/site/wwwroot"
+"""The app's folder in a container, which commands may name."""
 _LOGS = "--timeout 600 --access-logfile '-' --error-logfile '-'"
 
 
@@ -106,9 +108,9 @@ def _custom(asked: Asked) -> str:
     One word that is a file: a script is run, and of any other file the first line is the command. The documentation
     knows files of several commands, whatever their names.
     """
-    text = asked.command.strip()
+    text = asked.command.strip().replace(_WWWROOT, str(asked.app))
     path = Path(os.path.normpath(asked.app / text))
-    if len(text.split()) != 1 or not path.is_file():
+    if len(text.split()) != 1 or not _is_file(path):
         return text
     if not path.resolve().is_relative_to(asked.app.resolve()):
         remedy = "Name a file relative to the app's root"
@@ -121,8 +123,16 @@ def _custom(asked: Asked) -> str:
 
 def script_of(asked: Asked) -> Path | None:
     """The file of the app that the start-up command runs, which has to be executable then."""
-    path = asked.app / asked.command.strip()
-    return path if asked.command and _custom(asked) == asked.command.strip() and path.is_file() else None
+    text = asked.command.strip().replace(_WWWROOT, str(asked.app))
+    path = asked.app / text
+    return path if text and _is_file(path) and _custom(asked) == text else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # what is too long for a path is none
+        return False
 
 
 def _detected(asked: Asked, said: list[str]) -> Start:

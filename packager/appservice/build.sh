@@ -3,6 +3,7 @@
 # `bash build.sh PARAMETERS`: the file assigns the names that begin with an underscore below. The user's commands run in
 # this very shell, so that what they `cd` to and `export` counts for all that follows, and their failure ends the build.
 set -e
+BASH_ARGV0=build # in messages of bash
 
 source "$1"
 shift
@@ -19,10 +20,19 @@ _stamped() {
 
 # Run a command that installs, show what it says with the time, keep that in $_said, and its exit code in $_code.
 _told() {
-  _code=0
-  "$@" 2>&1 | tee "$_scratch/said" | _stamped || true
-  _code=${PIPESTATUS[0]}
+  {
+    _code=0
+    "$@" || _code=$?
+    echo "$_code" >"$_scratch/code"
+  } 2>&1 | tee "$_scratch/said" | _stamped
+  _code=$(cat "$_scratch/code")
   _said=$(tr '\0' ' ' <"$_scratch/said")
+}
+
+# What a command of the user's has set for its own shell, and would change ours.
+_settle() {
+  set +u +o pipefail
+  IFS=$' \t\n'
 }
 
 _as_uv() (
@@ -54,56 +64,63 @@ _install() {
   _told "$_target_python" -m pip --disable-pip-version-check install --prefer-binary "$@"
 }
 
-# What uv would install for the requirements now; nothing if it cannot say, or if a package is not one of an index.
+# Whether uv installs, and what it would install now: nothing where it cannot say, or may not say again without a look.
 _plan() {
+  _planned=
+  if [ "$_installer" != uv ] || [ -n "$_custom_build$_custom_build_file" ] || [ ! -e "$_requirements" ]; then return; fi
+  if [ "$(env | grep '^PIP_' | sort)" != "$_pip_before" ]; then
+    echo "A command has changed settings of pip: pip installs."
+    _installer=pip
+    return
+  fi
   local planned
   planned=$(_as_uv pip install --python "$_fresh/bin/python" --only-binary :all: --dry-run -r "$_requirements" 2>&1) ||
     return 0
-  case $planned in *" (from "*) return 0 ;; esac
-  grep '^ [-+~] ' <<<"$planned" || true
-}
-
-_checksum() {
-  (cd "$1" && find . -type f -exec cksum {} + | LC_ALL=C sort | cksum)
+  case $planned in
+    *"gnoring unsupported option"*)
+      echo "uv does not know an option in $_requirements: pip installs."
+      _installer=pip
+      return
+      ;;
+    *" (from "*) return ;;
+  esac
+  if ! grep -q '^[[:space:]]*-' "$_requirements"; then
+    _planned=$(grep '^ [-+~] ' <<<"$planned" && printf '%s\n' "$_offered" && env | grep '^UV_' | sort) || true
+  fi
 }
 
 # An environment as `python -m venv` makes it, in a fraction of its time: a copy of one, told where it is. Where nothing
-# has been released since the last build, what that one installed is what would be installed now. The files are shared
-# with it then, so what is changed in place there is changed here: a checksum tells, and it is made anew.
+# has been released since the last build, what that one installed is what would be installed now.
 _copy_environment() {
-  if [ -z "$_custom_build$_custom_build_file" ] && [ -e "$_requirements" ]; then
-    if [ -f "$_kept/plan" ]; then
-      _checksum "$_kept/environment" >"$_scratch/checksum" &
-      _share "$_kept/environment" "$_environment" & # while uv thinks; mostly it is right
-    fi
-    _planned=$(_plan)
-    wait
-    if [ -n "$_planned" ] && [ -f "$_kept/plan" ] && [ "$_planned" = "$(cat "$_kept/plan")" ] &&
-      cmp -s "$_scratch/checksum" "$_kept/checksum"; then
-      _is_kept=yes
-    fi
+  if [ -f "$_kept/plan" ]; then
+    _copy "$_kept/environment" "$_environment" & # while uv thinks; mostly it is right
   fi
-  if [ -z "$_is_kept" ]; then
+  _plan
+  wait
+  if [ -n "$_planned" ] && [ -f "$_kept/plan" ] && [ "$_planned" = "$(cat "$_kept/plan")" ]; then
+    _is_kept=yes
+  else
     rm -rf "$_environment"
-    cp -Rp "$_fresh" "$_environment"
+    _copy "$_fresh" "$_environment"
   fi
+  local text
   for script in activate activate.csh activate.fish; do
-    rm "$_environment/bin/$script"
-    sed "s|@environment@|$SOURCE_DIR/$_environment|g" "$_fresh/bin/$script" >"$_environment/bin/$script"
+    text=$(cat "$_fresh/bin/$script")
+    printf '%s\n' "${text//@environment@/"$SOURCE_DIR/$_environment"}" >"$_environment/bin/$script"
   done
 }
 
-_share() {
-  cp -RPpl "$1" "$2" 2>/dev/null || {
+_copy() {
+  cp -RPp --reflink=auto "$1" "$2" 2>/dev/null || {
     rm -rf "$2"
-    cp -Rp "$1" "$2"
+    cp -RPp "$1" "$2"
   }
 }
 
 _install_requirements() {
   if [ -n "$_is_kept" ]; then
     _code=0
-    printf 'Kept from the last build:\n%s\n' "$_planned" | _stamped
+    printf 'Kept from the last build:\n%s\n' "$(grep '^ [-+~] ' <<<"$_planned")" | _stamped
     return
   fi
   _install "${_into[@]}" -r "$_requirements"
@@ -111,8 +128,7 @@ _install_requirements() {
     rm -rf "$_kept"
     if [ "$_code" = 0 ]; then
       mkdir -p "$_kept"
-      _share "$_environment" "$_kept/environment"
-      _checksum "$_kept/environment" >"$_kept/checksum"
+      _copy "$_environment" "$_kept/environment"
       printf '%s\n' "$_planned" >"$_kept/plan" # last: what has a plan is whole
     fi
   fi
@@ -139,6 +155,7 @@ if [ -n "$_os_packages" ]; then
   echo "REQUIRED_OS_PACKAGES: $_os_packages. They are not installed here; the platform's build installs them."
 fi
 
+_pip_before=$(env | grep '^PIP_' | sort)
 if [ -n "$_pre_build$_pre_build_file" ]; then
   echo
   echo "Executing pre-build command..."
@@ -148,6 +165,7 @@ if [ -n "$_pre_build$_pre_build_file" ]; then
     "$_pre_build_file"
   else
     eval "$_pre_build"
+    _settle
   fi
   echo "Finished executing pre-build command."
   echo "Pre-build command done in $((SECONDS - _began)) sec(s)."
@@ -191,6 +209,8 @@ if [ -n "$_environment" ]; then
   _target_python=$SOURCE_DIR/$_environment/bin/python
 else
   echo "Package directory: $_packages"
+  _plan
+  _planned=
   mkdir -p "$_packages"
   _target_python=$_fresh/bin/python
   _into=("--target=$_packages")
@@ -207,6 +227,7 @@ if [ -n "$_custom_build$_custom_build_file" ]; then
     "$_custom_build_file"
   else
     eval "$_custom_build"
+    _settle
   fi
   cd "$SOURCE_DIR"
 elif [ -e "$_requirements" ]; then
@@ -233,6 +254,11 @@ elif [ -n "$_has_lock" ]; then
   fi
   _end_unless_done uv.lock
   echo "uv sync done in $((SECONDS - _began)) sec(s)."
+elif [ -e pyproject.toml ] && [ -n "$_packages" ]; then
+  echo "Running pip install..."
+  _told "$_target_python" -m pip --disable-pip-version-check install "${_into[@]}" .
+  _end_unless_done pyproject.toml
+  echo "pip install done in $((SECONDS - _began)) sec(s)."
 elif [ -e pyproject.toml ]; then
   echo "Running pip install poetry..."
   _install poetry
@@ -291,7 +317,10 @@ if [ -n "$_post_build$_post_build_file" ]; then
     "$_post_build_file"
   else
     eval "$_post_build"
+    _settle
   fi
   echo "Finished executing post-build command."
   echo "Post-build command done in $((SECONDS - _began)) sec(s)."
 fi
+
+: >"$_scratch/done"

@@ -1,5 +1,6 @@
 """The deployments of an app: a folder for each, with its log, apart from the app's own logs, and how it ended."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -87,7 +88,8 @@ def load(home: Home) -> list[Deployment]:
     for folder in entries(home.deployments):
         path = folder / _STATUS
         if appservice.is_deployment_id(folder.name) and path.is_file():
-            found.append(from_plain(Deployment, json.loads(path.read_text(encoding="utf-8"))))
+            with contextlib.suppress(ValueError, TypeError):  # what a loss of power has left of it
+                found.append(from_plain(Deployment, json.loads(path.read_text(encoding="utf-8"))))
     if lock.is_free(home.lock):  # who was building has been killed
         found = [one._replace(status="interrupted") if one.status == "building" else one for one in found]
     return sorted(found, key=lambda one: one.started, reverse=True)

@@ -5,6 +5,7 @@ Errors are what will fail; warnings what may, or what is not safe. Nothing of th
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +19,15 @@ _WINDOWS_FILES = ("web.config", "ptvs_virtualenv_proxy.py")
 _HANDLER = re.compile(r"""WSGI_(?:ALT_VIRTUALENV_)?HANDLER["']\s+value=["']([\w.]+)["']""")
 _OBJECTS = {"Django": "application"}
 _DEEPEST = 4
+_BIND = re.compile(r"-b$|--bind(=|$)")
 
 
 class Start(NamedTuple):
-    """How the app would be started: the framework and the module, and whether it has a start-up command of its own."""
+    """How the app would be started: the framework and the module, or the start-up command of its own."""
 
     framework: str
     module: str | None
+    command: str = ""
 
     @property
     def is_detected(self) -> bool:
@@ -39,6 +42,7 @@ def diagnose(app: Path, start: Start, environ: Mapping[str, str]) -> list[Fault]
     faults = [
         *_default_page(app, start),
         *_unavailable(app, start),
+        *_startup_command(app, start.command),
         *_settings(app, environ),
         *_packages(app, requirements, environ),
         *_environments(app),
@@ -88,6 +92,33 @@ def _unavailable(app: Path, start: Start) -> Iterator[Fault]:
             if there:
                 remedy = f'{remedy}, or set the start-up command "{there[0].command}"'
             yield Fault(shown(path), f"'Service Unavailable': it has no '{wanted}', which is what is served", remedy)
+
+
+def _startup_command(app: Path, command: str) -> Iterator[Fault]:
+    """What can be seen of a start-up command before it runs."""
+    where = "--startup-command"
+    words = shlex.split(command, comments=True) if command.count("'") % 2 == 0 else command.split()
+    path = app / command.strip()
+    if len(words) == 1 and path.is_file():
+        content = path.read_bytes()
+        if b"\r\n" in content and path.suffix == ".sh":
+            wrong = "its lines end as on Windows, and no shell of Linux takes that"
+            yield Fault(shown(path), wrong, "Save it with line ends of Unix")
+    elif len(words) == 1 and command.strip().endswith((".sh", ".txt", ".cmd")):
+        yield Fault(where, f"there is no file '{command.strip()}' in the app", "Name one relative to its root")
+    addresses = [address for address in _bound(words) if address.rpartition(":")[2] not in {"8000", "$PORT"}]
+    for address in (one for one in addresses if ":" in one):
+        wrong = f"it listens at {address}, and the platform looks for the app at port 8000"
+        yield Fault(where, wrong, "Write --bind=0.0.0.0")
+
+
+def _bound(words: list[str]) -> Iterator[str]:
+    """The addresses that the arguments of gunicorn name."""
+    if words[:1] != ["gunicorn"]:
+        return
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if _BIND.match(word):
+            yield word.partition("=")[2] if "=" in word else following
 
 
 def _settings(app: Path, environ: Mapping[str, str]) -> Iterator[Fault]:
@@ -177,8 +208,8 @@ def of_missing(app: Path, names: list[str]) -> list[Fault]:
     ]
 
 
-def of_failed_load(app: Path, module: str, printed: str) -> Fault:
+def of_failed_load(app: Path, arguments: str, printed: str) -> Fault:
     """What to do about an app that gunicorn could not load."""
     lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("[")]
-    why = lines[-1].strip() if lines else "it says nothing"
-    return Fault(shown(app), f"'Service Unavailable': gunicorn cannot load {module}: {why}", "Correct that")
+    why = lines[-1].strip().rstrip(".") if lines else "it says nothing"
+    return Fault(shown(app), f"'Service Unavailable': gunicorn cannot load {arguments}: {why}", "Correct that")

@@ -81,7 +81,8 @@ def _hosts_and_secrets(settings: Settings) -> Iterator[Fault]:
     hosts = settings.literal("ALLOWED_HOSTS")
     if isinstance(hosts, list | tuple) and not any(host == "*" or "azurewebsites.net" in str(host) for host in hosts):
         wrong = "ALLOWED_HOSTS has not the name of the site, so that each request is answered 400"
-        yield settings.fault("ALLOWED_HOSTS", wrong, "Write ALLOWED_HOSTS = [os.environ['WEBSITE_HOSTNAME']]")
+        remedy = "Write ALLOWED_HOSTS = [os.environ['WEBSITE_HOSTNAME']]"
+        yield settings.fault("ALLOWED_HOSTS", wrong, remedy)._replace(level="error")
     if settings.literal("DEBUG") is True:
         wrong = "DEBUG is on, and shows everybody the code and the settings of what fails"
         yield settings.fault("DEBUG", wrong, "Take it from a setting DEBUG, which is 0 in App Service and 1 here")

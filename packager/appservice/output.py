@@ -4,14 +4,16 @@ Source: the platform's build copies over what is there, and never cleans up. Wha
 all, and virtual environments and archives of before do not stay.
 """
 
+import contextlib
 import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from cloudservice import appservice, build_manifest
+from cloudservice import appservice, build_manifest, lock
 from cloudservice.appservice import MANIFEST
+from cloudservice.errors import ServiceError
 from cloudservice.files import replace_folder
 from packager.tools import run
 
@@ -24,6 +26,15 @@ _FLAVOR = re.compile(r'^(ID|VERSION_CODENAME)="?([^"\n]*)"?$', re.MULTILINE)
 def staged(output: Path) -> Path:
     """Where an output is put together."""
     return output.with_name(f".{output.name}.rolepack")
+
+
+def clear(output: Path) -> None:
+    """Remove what an earlier deployment has left beside the place: what ran then, unless it still runs."""
+    place = staged(output)
+    if place.is_symlink():
+        place.unlink()
+    elif place.is_dir():
+        shutil.rmtree(place)
 
 
 def move(made: Path, output: Path) -> Path:
@@ -62,15 +73,23 @@ def keep_rest(output: Path, left_out: Collection[str]) -> None:
     packages, which are never mixed.
     """
     if output.is_dir():
-        _link_rest(output, staged(output), _OWN | {*left_out})
+        try:
+            before = build_manifest.load(output) or {}
+        except ServiceError:
+            before = {}
+        _link_rest(output, staged(output), _OWN | {*left_out} | {before.get(key, "") for key in build_manifest.NAMES})
 
 
 def take_place(output: Path) -> None:
-    """Let the output that was put together take its place."""
+    """Let the output that was put together take its place.
+
+    What was there is removed, or by the next deployment, if an app runs in it.
+    """
     place = staged(output)
     place.chmod(0o755)
     replace_folder(place, output)
-    shutil.rmtree(place, ignore_errors=True)
+    if not lock.is_held_folder(place):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _link_rest(old: Path, new: Path, left_out: Collection[str]) -> None:
@@ -78,17 +97,21 @@ def _link_rest(old: Path, new: Path, left_out: Collection[str]) -> None:
         target = new / entry.name
         if entry.name in left_out:
             continue
-        if entry.is_dir(follow_symlinks=False):
-            if target.is_dir() and not target.is_symlink():
-                _link_rest(Path(entry.path), target, ())
+        with contextlib.suppress(FileNotFoundError):  # the app that runs there has just removed it
+            if entry.is_dir(follow_symlinks=False):
+                if not os.path.lexists(target):
+                    target.mkdir(mode=entry.stat().st_mode & 0o777)
+                if target.is_dir() and not target.is_symlink():
+                    _link_rest(Path(entry.path), target, ())
             elif not os.path.lexists(target):
-                shutil.copytree(entry.path, target, symlinks=True, copy_function=_link)
-        elif not os.path.lexists(target):
-            _link(entry.path, str(target))
+                _link(entry, target)
 
 
-def _link(source: str, target: str) -> None:
+def _link(entry: "os.DirEntry[str]", target: Path) -> None:
     try:
-        os.link(source, target, follow_symlinks=False)
+        os.link(entry.path, target, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
     except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)
+        if entry.is_file(follow_symlinks=False) or entry.is_symlink():
+            shutil.copy2(entry.path, target, follow_symlinks=False)

@@ -4,6 +4,7 @@ Prebuilt packages lie where a start looks for them in an app without a manifest,
 virtual environment; the folder is no environment, and is not activated.
 """
 
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from cloudservice import app_settings, appservice
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole
-from packager import contents, locks, requirements, target, wheelhouse
+from packager import contents, locks, requirements, suspects, target, wheelhouse
 from packager.appservice.detection import REQUIREMENTS, detect, version_asked
 from packager.archive import ArchiveError, Writer
 from packager.here import MINOR
@@ -24,7 +25,7 @@ from packager.wheelhouse import Wheelhouse
 PLATFORM = "manylinux_2_28_x86_64"
 MOST_BYTES = 2 * 1024**3
 """What the platform takes in one zip."""
-_SETTINGS = {app_settings.FILE, app_settings.DOTENV}
+_SETTINGS = re.compile(rf"{re.escape(app_settings.FILE)}|{suspects.DOTENV}", re.IGNORECASE)
 _PLACED = ("purelib", "platlib")
 
 
@@ -63,13 +64,24 @@ def plan(app: Path, output: Path, version: str | None, is_prebuilt: bool, report
     `version` is the Python of its packages, where it is not the one of runtime.txt, or our own.
     """
     files = dict(_sources(app, output))
-    remarks = [f"{name} is left out: settings stay on this machine" for name in _SETTINGS if (app / name).is_file()]
+    left_out = sorted(path for path in contents.walk(app, contents.rules(app, app, "Python")) if _is_setting(path))
+    remarks = [f"{path.relative_to(app)} is left out: settings stay on this machine" for path in left_out]
+    for name, one in sorted(files.items()):
+        if why := suspects.looks_secret(one.source):
+            remarks.append(
+                f"warning: {name}: {why}, and it lies readable in the zip. Leave it out with .rolepackignore."
+            )
     if detect(app, REQUIREMENTS, is_recursive=True) is None:
         remarks.append("nothing in it says that it is Python")
+    if not files:
+        raise ServiceError(Fault(shown(app), "there is nothing to deploy in it", "Name the folder of an app"))
     if not is_prebuilt:
         if REQUIREMENTS not in files:
             remarks.append(f"there is no {REQUIREMENTS} at its root, where the platform looks for one")
         return Parcel(files, None, 0, tuple(remarks))
+    if "manage.py" in files:
+        what = "nothing runs collectstatic where nothing is built"
+        remarks.append(f"warning: {what}: let its output lie among the sources, if the app serves static files.")
     wanted = target.parse(PLATFORM, version or version_asked(app) or MINOR)
     need = Need(requirements.read(requirements.usual(app)), wanted)
     house = wheelhouse.prepare({app.name: need}, report)
@@ -101,9 +113,12 @@ def _sources(app: Path, output: Path) -> Iterator[tuple[str, File]]:
     faults = []
     for path in contents.walk(app, contents.rules(app, app, "Python")):
         name = path.relative_to(app).as_posix()
-        if name in _SETTINGS or path.absolute() == output or locks.NAME.fullmatch(path.name):
+        target = path.resolve()
+        if _is_setting(path) or path.absolute() == output or locks.NAME.fullmatch(path.name):
             continue
-        if not path.resolve().is_relative_to(app.resolve()):
+        if path.is_symlink() and (_is_setting(target) or appservice.STATE in target.parts):
+            faults.append(Fault(shown(path), "it is a link to settings, which stay on this machine", "Remove it"))
+        elif not target.is_relative_to(app.resolve()):
             faults.append(Fault(shown(path), "it is a link out of the app's folder", "Put the file itself there"))
         elif not path.is_file():
             faults.append(Fault(shown(path), "it is no ordinary file", "Remove it, or put a file there"))
@@ -113,6 +128,10 @@ def _sources(app: Path, output: Path) -> Iterator[tuple[str, File]]:
             yield name, File(path, None, _mode(path.stat().st_mode))
     if faults:
         raise ServiceError(*faults)
+
+
+def _is_setting(path: Path) -> bool:
+    return _SETTINGS.fullmatch(path.name) is not None
 
 
 def _unpacked(wheel: Path, place: str) -> Iterator[tuple[str, File]]:

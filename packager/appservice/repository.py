@@ -7,7 +7,6 @@ ask not to be deployed.
 import configparser
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,8 +33,9 @@ class _AsWritten(configparser.RawConfigParser):
 
 
 class Pushed(NamedTuple):
-    """A branch that was pushed, and its commit, whose message is given."""
+    """What was pushed to a remote: the branch, and its commit, whose message is given."""
 
+    remote: Path
     branch: str
     commit: str
     message: str
@@ -91,21 +91,21 @@ def pushed(place: Path, lines: list[str], wanted: str | None) -> Pushed | None:
         branch = ref.removeprefix("refs/heads/")
         if branch in ((wanted,) if wanted else _BRANCHES) and commit != _GONE:
             message = _git("-C", str(place), "show", "--no-patch", "--format=%B", commit)
-            return Pushed(branch, commit, message)
+            return Pushed(place, branch, commit, message)
     return None
 
 
-def check_out(place: Path, commit: str, folder: Path) -> None:
-    """Lay the files of a commit into a folder, in which nothing else remains."""
-    shutil.rmtree(folder, ignore_errors=True)
+def check_out(one: Pushed, folder: Path) -> None:
+    """Lay the files of a commit into a new folder; ServiceError if git cannot."""
     folder.mkdir(parents=True)
-    environ = {**_environ(), "GIT_INDEX_FILE": str(folder.with_name(f".{folder.name}.index"))}
-    argv: list[str | Path] = ["git", "--git-dir", place, "--work-tree", folder, "read-tree", "-u", "--reset", commit]
-    Path(environ["GIT_INDEX_FILE"]).unlink(missing_ok=True)
+    index = folder.with_name(f".{folder.name}.index")
+    index.unlink(missing_ok=True)
+    argv: list[str | Path] = ["git", "--git-dir", one.remote, "--work-tree", folder, "read-tree", "-u", "--reset"]
     try:
-        run(argv, environ)
+        run([*argv, one.commit], {**_environ(), "GIT_INDEX_FILE": str(index)})
     except ToolError as error:
-        raise ServiceError(Fault(shown(place), f"{commit} cannot be checked out: {error}", "Push again")) from None
+        wrong = f"{one.commit} cannot be checked out: {error}"
+        raise ServiceError(Fault(shown(one.remote), wrong, "Push again")) from None
 
 
 def load_deployment(folder: Path) -> Deployment:

@@ -4,6 +4,7 @@ Source: the documented configuration of the platform's build. Its booleans are `
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ _BOOLEANS = (
 _CUSTOM = "CUSTOM_REQUIREMENTSTXT_PATH"
 _PROPERTIES = ("virtualenv_name", "packagedir", "compress_virtualenv")
 _APPSVC = "appsvc.yaml"
+_NAME = re.compile(r"[\w.\-/]*")
 
 
 class Command(NamedTuple):
@@ -49,6 +51,11 @@ class Settings(NamedTuple):
     custom_build: Command
     post_build: Command
     said: tuple[str, ...] = ()
+
+    @property
+    def compressed_file(self) -> str:
+        """The archive that the environment becomes, if it does."""
+        return f"{self.environment}.{'zip' if self.compressed == 'zip' else 'tar.gz'}"
 
     def is_on(self, name: str) -> bool:
         """Whether a boolean setting is true."""
@@ -75,7 +82,7 @@ def load(folder: Path, environ: Mapping[str, str], properties: Mapping[str, str]
         values,
         environment="" if packages else properties.get("virtualenv_name") or appservice.ENVIRONMENT,
         packages=packages,
-        compressed=properties.get("compress_virtualenv", ""),
+        compressed=properties["compress_virtualenv"] or "tar-gz" if "compress_virtualenv" in properties else "",
         pre_build=command(folder, "the pre-build command", pre),
         custom_build=command(folder, "CUSTOM_BUILD_COMMAND", values.get("CUSTOM_BUILD_COMMAND", "")),
         post_build=command(folder, "the post-build command", post),
@@ -107,8 +114,14 @@ def _wrong_properties(properties: Mapping[str, str]) -> list[Fault]:
     ]
     if properties.get("packagedir") and properties.get("virtualenv_name"):
         faults.append(Fault("--property", "packagedir and virtualenv_name exclude each other", "Leave one out"))
+    faults += [
+        Fault("--property", f"{name} is '{properties[name]}'", "Use letters, digits, points, dashes and slashes")
+        for name in ("virtualenv_name", "packagedir")
+        if not _NAME.fullmatch(properties.get(name, ""))
+    ]
     if properties.get("compress_virtualenv", "tar-gz") not in {"", "tar-gz", "zip"}:
-        faults.append(Fault("--property", "compress_virtualenv is unknown", "Choose tar-gz or zip"))
+        written = properties["compress_virtualenv"]
+        faults.append(Fault("--property", f"compress_virtualenv is '{written}'", "Choose tar-gz or zip"))
     return faults
 
 
@@ -141,10 +154,17 @@ def command(folder: Path, name: str, text: str) -> Command:
 
     BuildError for a file that lies elsewhere.
     """
-    is_path = bool(text) and "\n" not in text and (folder / text).is_file()
+    is_path = bool(text) and _is_file(folder, text)
     if is_path and not _is_inside(folder, text):
         raise BuildError(USAGE, UNEXPECTED, _outside(name, text))
     return Command(file=str(folder / text)) if is_path else Command(text)
+
+
+def _is_file(folder: Path, text: str) -> bool:
+    try:
+        return (folder / text).is_file()
+    except (OSError, ValueError):  # what is too long for a path is none
+        return False
 
 
 def _from_appsvc(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:

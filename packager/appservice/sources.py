@@ -1,9 +1,11 @@
 """The sources of an app on their way into a build: copied from a folder, or out of a zip that nobody need trust."""
 
+import lzma
 import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -15,6 +17,8 @@ _MOST_BYTES = 2 * 1024**3
 """Of a deployment, unpacked; the platform takes zips of up to 2 GB."""
 _MOST_FILES = 200_000
 _CHUNK = 1 << 20
+_BROKEN = (zlib.error, lzma.LZMAError, OverflowError, ValueError)
+"""What a compressed content is answered with that is none."""
 Say = Callable[[str], None]
 
 
@@ -31,7 +35,7 @@ def _copy(entry: "os.DirEntry[str]", place: Path, root: Path, left_out: Collecti
     if path in left_out:
         return
     if entry.is_symlink():
-        if path.resolve().is_relative_to(root) and not path.readlink().is_absolute():
+        if _stays_inside(path, root):
             place.symlink_to(path.readlink())
         else:
             say(f"WARNING: {path.name} links to a place outside of the app, which the platform has not; left out.")
@@ -44,8 +48,16 @@ def _copy(entry: "os.DirEntry[str]", place: Path, root: Path, left_out: Collecti
         shutil.copy2(path, place)
 
 
+def _stays_inside(link: Path, root: Path) -> bool:
+    try:
+        return not link.readlink().is_absolute() and link.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # it leads to itself
+        return False
+
+
 def unzip(path: Path, place: Path) -> None:
     """Unpack a zip into a new folder; ServiceError with every fault, before anything is written."""
+    place.mkdir(parents=True)
     try:
         with zipfile.ZipFile(path) as archive:
             files = _checked(path, archive)
@@ -62,10 +74,11 @@ def unzip(path: Path, place: Path) -> None:
                     target.chmod(0o755)
                 if left < 0:
                     raise _fault(path, f"it holds more than {_MOST_BYTES:,} bytes", "Deploy less")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, *_BROKEN) as error:
         raise _fault(path, f"it is no zip that can be read: {error}", "Make it again") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise _fault(path, f"{Path(error.filename).name} is a file and a folder in it", "Make it again") from None
+        wrong = f"{Path(error.filename).name} is in it twice, or as a file and as a folder"
+        raise _fault(path, wrong, "Make it again") from None
 
 
 def _checked(path: Path, archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:

@@ -19,8 +19,9 @@ code { background: #eef2f8; padding: .1em .35em; border-radius: 4px; }
 <main>
 <h1>The site is running, and no app was found in it</h1>
 <p>This is the default page. It is served when there is no start-up command and neither Django, FastAPI nor Flask was
-recognised by its files: for Flask an <code>app.py</code> or <code>application.py</code> in the root, for Django a
-<code>wsgi.py</code> in a folder of the root.</p>
+recognised by its files: for Django a <code>wsgi.py</code> in a folder of the root, for Flask one of
+<code>application.py</code>, <code>app.py</code>, <code>run.py</code>, <code>index.py</code>, <code>server.py</code> and
+<code>wsgi.py</code> in the root.</p>
 <p><code>webapp-run DIR --print-command</code> says what was looked for and found.</p>
 </main>
 </body>
