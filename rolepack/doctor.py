@@ -56,9 +56,7 @@ def webapp_doctor(_context: Context, folder: str, startup_command: str = "", jso
         if not is_deployed:
             say(f"It was not built here, so that nothing of it was loaded: {PROGRAM} webapp-build {folder}")
         elif _has_changed(place):
-            say(
-                f"Its sources have changed since it was built; what was built was looked at: {PROGRAM} webapp-build {folder}"
-            )
+            say(f"Its sources have changed since it was built. Build it again: {PROGRAM} webapp-build {folder}")
         warnings = len(faults) - errors
         say(
             f"{errors} {'error' if errors == 1 else 'errors'}, {warnings} {'warning' if warnings == 1 else 'warnings'}."

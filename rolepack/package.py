@@ -198,7 +198,8 @@ def _lines(made: _Made) -> Iterable[str]:
     for name in made.hosted:
         place = shown(made.service.sources[name].folder)
         minor = wheels.roles[name].target.minor if name in wheels.roles else MINOR
-        yield f"{name} is hosted by App Service: `{PROGRAM} webapp-package {place} --prebuilt --runtime 'PYTHON|{minor}'` makes its zip."
+        command = f"{PROGRAM} webapp-package {place} --prebuilt --runtime 'PYTHON|{minor}'"
+        yield f"{name} is hosted by App Service: `{command}` makes its zip."
     beside = f"{shown(made.beside)}, {shown(made.bill)}"
     size = f"{made.path.stat().st_size / 1e6:.1f} MB"
     with_what = f"{counted(wheels.wheels, 'wheel')}{f' and {made.brought.name}' if made.brought else ''}"

@@ -9,14 +9,16 @@ import stat
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import make_project, make_sdist, make_wheel, until
+from conftest import Index, is_alive, make_project, make_sdist, make_wheel, until
 from hosted import lay
 
 from cloudservice.appservice import home_of
+from packager.appservice import output
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OLD_WORDS = "Could not find setup.py or requirements.txt; Not running pip install"
@@ -130,7 +132,7 @@ def test_an_environment_is_copied_only_while_nothing_is_new(app, rolepack, tmp_p
     packages = next(wwwroot(app).glob("antenv/lib/python3.*/site-packages"))
     with (packages / "tiny.py").open("a") as file:
         file.write("CHANGED = True\n")
-    build(rolepack, app, "--installer", "uv", UV_LINK_MODE="copy", UV_NO_CACHE="1")
+    build(rolepack, app)
     packages = next(wwwroot(app).glob("antenv/lib/python3.*/site-packages"))
     assert "CHANGED" not in (packages / "tiny.py").read_text()
 
@@ -169,7 +171,7 @@ def test_commands_run_in_order_in_one_shell(app, rolepack):
     assert (wwwroot(app) / "where.txt").read_text().splitlines() == [work, "from-pre", f"{work}/antenv"]
     assert said.index("Executing pre-build") < said.index("Running pip install") < said.index("Executing post-build")
     assert not (app / "pre.txt").exists()
-    assert os.access(app / "scripts/after.sh", os.X_OK)
+    assert not os.access(app / "scripts/after.sh", os.X_OK)
 
 
 FAILURES = [
@@ -212,6 +214,50 @@ def test_pip_s_failure_is_reported_in_the_platform_s_words(app, rolepack):
     assert "No matching distribution found for absent==4.5" in report[1]
     ending = "Exit code: 1 | Please review your requirements.txt | More information: https://aka.ms/troubleshoot-python"
     assert ending in report[1]
+
+
+def test_a_command_of_the_user_s_does_not_change_how_we_see_failures(app, rolepack):
+    (app / "requirements.txt").write_text("absent\n")
+    done = rolepack("webapp-build", app, cwd=app, PRE_BUILD_COMMAND="set -o pipefail; set -u; IFS=x")
+    assert (done.returncode, "Please review your requirements.txt" in done.stdout) == (1, True)
+    assert not wwwroot(app).exists()
+    (app / "requirements.txt").write_text("tiny\n")
+    build(rolepack, app, PRE_BUILD_COMMAND="set -o pipefail; set -u; IFS=x")
+    done = rolepack("webapp-build", app, cwd=app, PRE_BUILD_COMMAND="exit 0")
+    assert (done.returncode, "A command has ended the build before its end." in done.stdout) == (1, True)
+
+
+def test_settings_of_pip_count_whichever_installs(app, rolepack, tmp_path, index):
+    index.add(make_wheel(tmp_path / "wheels", "tiny", "0.8"))
+    index.add(make_wheel(tmp_path / "wheels", "tiny", "2.0rc1"))
+    other = Index(tmp_path / "other")
+    other.add(make_wheel(tmp_path / "elsewhere", "tiny", "3.0"))
+    lay(app, {"constraints.txt": "tiny<1\n"})
+    both = f"--index-url {index.root.as_uri()}\n--extra-index-url {other.root.as_uri()}\ntiny\n"
+    listed = [
+        ({"PIP_CONSTRAINT": "constraints.txt"}, {}, "tiny\n", "0.8"),
+        ({}, {"PRE_BUILD_COMMAND": "export PIP_CONSTRAINT=constraints.txt"}, "tiny\n", "0.8"),
+        ({"PIP_PRE": "1"}, {}, "tiny\n", "2.0rc1"),
+        ({}, {}, "--pre\ntiny\n", "2.0rc1"),
+        ({"PIP_INDEX_URL": other.root.as_uri()}, {}, "tiny\n", "3.0"),
+        ({}, {"PRE_BUILD_COMMAND": f"export PIP_INDEX_URL={other.root.as_uri()}"}, "tiny\n", "3.0"),
+        ({}, {}, both, "3.0"),
+        ({}, {}, "tiny\n", "1.0"),
+    ]
+    for settings, environ, requirements, version in listed:
+        lay(app, {"requirements.txt": requirements, "appsettings.json": json.dumps(settings)})
+        build(rolepack, app, **environ)
+        assert f"tiny-{version}.dist-info" in installed(wwwroot(app) / "antenv"), (settings, environ, requirements)
+
+
+def test_wheels_that_are_replaced_are_installed_anew(app, rolepack):
+    (app / "requirements.txt").write_text("--find-links wheels\nown==1.0\n")
+    for text in ("first", "second"):
+        wheel = make_wheel(app / "wheels", "own", "1.0")
+        with zipfile.ZipFile(wheel, "a") as archive:
+            archive.writestr("own_text.txt", text)
+        build(rolepack, app)
+        assert next(wwwroot(app).glob("antenv/lib/python3.*/site-packages/own_text.txt")).read_text() == text
 
 
 def test_an_app_without_any_sign_of_python_is_no_app(tmp_path, rolepack):
@@ -311,12 +357,26 @@ def test_output_goes_where_it_is_wanted_and_never_over_the_sources(app, rolepack
     assert not (app / "built/built").exists()
     for place in (app, tmp_path):
         assert "it is the folder of the sources" in rolepack.refused("webapp-build", app, "--output", place, cwd=app)
+    lay(app, {"static/a.css": "precious"})
+    for name, wrong in (
+        ("static", "has sources in it"),
+        (".rolepack", "is not for outputs"),
+        ("app.py", "is no folder"),
+    ):
+        assert wrong in rolepack.refused("webapp-build", app, "--output", app / name, cwd=app)
+    assert (app / "static/a.css").read_text() == "precious"
+    (tmp_path / "link").symlink_to("out")
+    lay(app, {"app.py": "import tiny  # new\n"})
+    build(rolepack, app, "--output", "link")
+    assert (tmp_path / "out/app.py").read_text() == "import tiny  # new\n"
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_links_out_of_the_app_are_left_out(app, rolepack, tmp_path):
     lay(tmp_path, {"secret.txt": "no"})
     (app / "inside.txt").symlink_to("app.py")
     (app / "outside.txt").symlink_to(tmp_path / "secret.txt")
+    (app / "loop.txt").symlink_to("loop.txt")
     said = build(rolepack, app)
     assert "WARNING: outside.txt links to a place outside of the app" in said
     assert (wwwroot(app) / "inside.txt").is_symlink()
@@ -381,7 +441,7 @@ BAD_ZIPS = [
     ({"a\\..\\..\\evil.txt": 0}, "leads out of it"),
     ({"C:/evil.txt": 0}, "leads out of it"),
     ({"link": stat.S_IFLNK | 0o777}, "is neither file nor folder"),
-    ({"a": 0, "a/b": 0}, "is a file and a folder in it"),
+    ({"a": 0, "a/b": 0}, "is in it twice, or as a file and as a folder"),
 ]
 
 
@@ -403,29 +463,44 @@ def test_what_is_no_zip_is_refused(tmp_path, rolepack):
     path = tmp_path / "shop.zip"
     path.write_bytes(b"PK\3\4 nothing")
     assert "it is no zip that can be read" in rolepack.refused("webapp-build", path, cwd=tmp_path)
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("app.py", "x = 1\n" * 1000)
+        content = bytearray(path.read_bytes())
+        content[45:60] = bytes(15)
+        path.write_bytes(content)
+        assert "it is no zip that can be read" in rolepack.refused("webapp-build", path, cwd=tmp_path)
+    with zipfile.ZipFile(path, "w"):
+        pass
+    build(rolepack, path)
+    assert "there is no such folder" in rolepack.refused("webapp-build", "none.zip", cwd=tmp_path)
 
 
-def test_a_killed_build_leaves_the_app_and_the_next_one_clears_up(app, rolepack):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_killed_build_leaves_the_app_and_the_next_one_clears_up(app, rolepack, how):
     build(rolepack, app)
     before = (wwwroot(app) / "oryx-manifest.toml").read_text()
     argv = rolepack.argv("webapp-build", app)
-    with subprocess.Popen(
-        argv, env={**os.environ, "PRE_BUILD_COMMAND": "echo started; exec sleep 60"}, stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = "echo $$ > [PLACE]; sleep 600 & echo $! >> [PLACE]; echo started; wait"
+    environ = {**os.environ, "PRE_BUILD_COMMAND": command.replace("[PLACE]", f"{app.parent}/pids")}
+    with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, text=True) as process:
         work = None
         for line in process.stdout:
             if match := re.search(r"Using intermediate directory '(.*)'", line):
                 work = Path(match[1])
             if line == "started\n":
                 break
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(how)
+    pids = [int(line) for line in (app.parent / "pids").read_text().split()]
+    assert len(pids) == 2
+    until(lambda: not any(map(is_alive, pids)))
     assert work.is_dir()
     assert (wwwroot(app) / "oryx-manifest.toml").read_text() == before
     found = json.loads(rolepack.ok("webapp-deployments", app, "--json", cwd=app))
     assert [one["status"] for one in found] == ["interrupted", "success"]
     build(rolepack, app)
     assert not work.exists()
-    until(lambda: not [1 for name in os.listdir("/tmp") if name == work.name])
+    assert not (home_of(app).folder / "scratch").exists()
 
 
 def test_two_builds_of_an_app_take_turns(app, rolepack):
@@ -457,6 +532,47 @@ def test_deployments_are_listed_and_shown(app, rolepack):
     assert re.search(r"^\d{4}-\d\d-\d\dT[\d:.]+Z first$", shown, re.MULTILINE)
     assert "no deployment begins with 'zz'" in rolepack.refused("webapp-deployments", app, "--show", "zz", cwd=app)
     assert "several deployments begin with ''" in rolepack.refused("webapp-deployments", app, "--show", "", cwd=app)
+
+
+def test_a_command_that_leaves_something_running_does_not_hold_the_build(app, rolepack):
+    build(rolepack, app, PRE_BUILD_COMMAND=f"sleep 600 & echo $! > {app.parent}/pid")
+    until(lambda: not is_alive(int((app.parent / "pid").read_text())))
+
+
+def test_long_commands_are_commands(app, rolepack):
+    said = build(rolepack, app, PRE_BUILD_COMMAND=f"echo {'x' * 5000}")
+    assert "x" * 5000 in said
+
+
+def test_what_was_built_otherwise_before_does_not_stay(app, rolepack):
+    build(rolepack, app, "--property", "virtualenv_name=other")
+    build(rolepack, app, "--property", "packagedir=packages")
+    build(rolepack, app, "--property", "compress_virtualenv=zip")
+    build(rolepack, app)
+    assert not {"other", "packages", "antenv.zip"} & {path.name for path in wwwroot(app).iterdir()}
+
+
+def test_an_app_may_write_while_it_is_deployed(tmp_path):
+    old, new = lay(tmp_path / "out", {"cache/a": "", "b": ""}), output.staged(tmp_path / "out")
+    new.mkdir()
+    is_over = threading.Event()
+
+    def churn() -> None:
+        while not is_over.is_set():
+            for name in ("x", "y", "z"):
+                (old / "cache" / name).write_text("")
+            for name in ("x", "y", "z"):
+                (old / "cache" / name).unlink()
+
+    writer = threading.Thread(target=churn)
+    writer.start()
+    try:
+        for _ in range(300):
+            output.keep_rest(old, ())
+            shutil.rmtree(new / "cache")
+    finally:
+        is_over.set()
+        writer.join()
 
 
 def test_credentials_of_an_index_are_shown_nowhere(app, rolepack):

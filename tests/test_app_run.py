@@ -12,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hosted import lay
 
 from cloudservice.appservice import home_of
 
+HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 pytestmark = [pytest.mark.skipif(os.name == "nt", reason="needs gunicorn"), pytest.mark.usefixtures("image", "fresh")]
 
 FLASK = """
@@ -42,6 +44,20 @@ def about():
 def tiny():
     import tiny
     return {"version": tiny.VERSION, "file": tiny.__file__}
+"""
+SLOW = """
+
+@app.get("/slow")
+def slow():
+    import time
+    open("asked", "w").close()
+    time.sleep(1.5)
+    assert os.path.exists("app.py")
+    return "slow"
+
+
+import atexit
+atexit.register(lambda: open("at exit", "w").close())
 """
 SERVER = """
 import http.server
@@ -309,6 +325,8 @@ def test_settings_that_cannot_be_end_the_start(app, rolepack, environ, code, wro
     assert (done.returncode, wrong in done.stderr) == (code, True), done
     done = rolepack("webapp-run", app, "--port", "70000", cwd=app)
     assert "70000 is no port" in done.stderr
+    assert "--port: abc is no port" in rolepack.refused("webapp-run", app, "--port", "abc", cwd=app)
+    assert "'1.2.3.4' is no IPv4 address" in rolepack.refused("webapp-run", app, "--host", "1.2.3.4", cwd=app)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"port {port} is taken" in rolepack.refused("webapp-run", app, "--port", port, cwd=app)
@@ -322,7 +340,56 @@ def test_an_app_that_does_not_answer_in_time_is_ended(app, rolepack):
         cwd=app,
         WEBSITES_CONTAINER_START_TIME_LIMIT="1",
     )
-    assert (done.returncode, "has not answered in time and was ended" in done.stdout) == (1, True)
+    assert done.returncode == 1
+    assert re.search(r"the app has not answered at port \d+ within 1 s, and was ended", done.stdout)
+
+
+@pytest.mark.parametrize("words", [(), ("--startup-command", "gunicorn app:app"), ("--front-end",)])
+def test_what_has_begun_is_answered_before_the_end(app, rolepack, words):
+    (app / "app.py").write_text(FLASK + SLOW)
+    with running(rolepack, app, *words) as one:
+        with ThreadPoolExecutor() as pool:
+            answer = pool.submit(one.get, "/slow")
+            until((app / "asked").exists)
+            one.process.terminate()
+            assert answer.result(30) == b"slow"
+        assert one.process.wait(30) == 0
+        assert (app / "at exit").exists()
+
+
+def test_changed_settings_start_the_app_again(app, rolepack):
+    with running(rolepack, app) as one:
+        rolepack.ok("webapp-settings", app, "--set", "GREETING=new", cwd=app)
+        until(lambda: one.said.count(" is at http") == 2)
+        told = one.about()["environ"]
+        assert (told["GREETING"], told["PORT"]) == ("new", str(one.port))
+        lay(app, {"appsettings.json": "{"})
+        until(lambda: "the app starts again as it was, since its settings cannot be read" in one.said)
+        until(lambda: one.said.count(" is at http") == 3)
+        assert one.about()["environ"]["GREETING"] == "new"
+
+
+def test_a_folder_that_runs_gives_way_to_what_is_deployed(app, built, rolepack):
+    with running(rolepack, app) as one:
+        assert one.about()["cwd"] == str(app)
+        built()
+        until(lambda: one.said.count(" is at http") == 2)
+        assert one.about()["cwd"] == str(home_of(app).wwwroot)
+        assert json.loads(one.get("/tiny"))["version"] == "1.0"
+
+
+def test_what_runs_keeps_its_folder_until_it_has_ended(app, built, rolepack):
+    (app / "app.py").write_text(FLASK + SLOW)
+    built()
+    wwwroot = home_of(app).wwwroot
+    with running(rolepack, app) as one, ThreadPoolExecutor() as pool:
+        answer = pool.submit(one.get, "/slow")
+        until((wwwroot / "asked").exists)
+        built()
+        assert answer.result(30) == b"slow"
+        until(lambda: one.said.count(" is at http") == 2)
+    built()
+    assert not wwwroot.with_name(".wwwroot.rolepack").exists()
 
 
 def test_an_app_that_does_not_end_is_killed(app, rolepack):
@@ -396,6 +463,7 @@ def test_an_app_in_one_archive_runs_where_it_was_built(app, built, rolepack):
     work = built("--compress")
     with running(rolepack, app) as one:
         assert one.about()["cwd"] == str(work)
+        assert rolepack.ok("webapp-shell", app, "--", "pwd", cwd=app).strip() == str(work)
         assert json.loads(one.get("/tiny"))["file"].startswith(f"{work}/antenv/")
     assert not work.exists()
     (home_of(app).wwwroot / "output.tar.gz").unlink()
@@ -405,9 +473,11 @@ def test_an_app_in_one_archive_runs_where_it_was_built(app, built, rolepack):
 
 @pytest.mark.parametrize("kind", ["tar-gz", "zip"])
 def test_a_compressed_environment_is_unpacked(app, built, rolepack, kind):
-    built("--property", f"compress_virtualenv={kind}")
-    with running(rolepack, app) as one:
+    work = built("--property", f"compress_virtualenv={kind}")
+    command = "pip --version && which pip && gunicorn --bind=0.0.0.0 app:app"
+    with running(rolepack, app, "--startup-command", command) as one:
         assert json.loads(one.get("/tiny"))["version"] == "1.0"
+        assert f"{work}/antenv/bin/pip\n" in one.said
 
 
 def test_a_package_folder_is_on_the_path(app, built, rolepack):
@@ -432,6 +502,9 @@ def test_a_manifest_that_names_another_folder_is_not_followed(app, built, rolepa
     with running(rolepack, app) as one:
         assert json.loads(one.get("/tiny"))["version"] == "1.0"
     assert (victim / "antenv").read_text() == "precious"
+    path.write_text(f'PythonVersion="{HERE}"\nvirtualEnvName="../../victim"\ncompressedVirtualEnvFile="x.zip"\n')
+    refused = rolepack.refused("webapp-run", app, "--port", "0", cwd=app)
+    assert "virtualEnvName is '../../victim', which leads out of the app" in refused
 
 
 def test_a_new_deployment_starts_the_app_again(app, built, rolepack):
@@ -443,7 +516,7 @@ def test_a_new_deployment_starts_the_app_again(app, built, rolepack):
         until(lambda: one.said.count(" is at http") == 2)
         told = one.about()
         assert (told["new"], told["pid"] != before, is_alive(before)) == (1, True, False)
-        assert "another version was deployed: starting the app again" in one.said
+        assert "another version was deployed, or settings were changed: starting the app again" in one.said
 
 
 def asked(url: str, **headers: str) -> dict:
@@ -489,6 +562,30 @@ def test_clients_see_service_unavailable_while_the_app_has_failed(app, rolepack)
         os.kill(asked(url)["parent"], signal.SIGKILL)
         until(lambda: one.said.count(" is at http") == 2)
         assert status_of(url) == 200
+
+
+def test_the_end_of_the_front_end_is_the_end(app, rolepack):
+    with running(rolepack, app, "--front-end") as one:
+        listens = f'"http", "127.0.0.1", {one.port}'
+        front = next(pid for pid in pids() if listens in " ".join(command_of(pid)))
+        os.kill(front, signal.SIGKILL)
+        assert one.process.wait(30) == 1
+        assert "the front end has ended, and so was the app" in one.said
+
+
+def test_paths_of_the_container_are_those_of_the_app(app, rolepack):
+    lay(app, {"start.sh": "gunicorn --bind=0.0.0.0 app:app\n"})
+    for command in ("/home/site/wwwroot/start.sh", "gunicorn --chdir /home/site/wwwroot app:app"):
+        with running(rolepack, app, "--startup-command", command) as one:
+            assert one.about()["cwd"] == str(app)
+    with running(rolepack, app, "--startup-command", f"export X={'x' * 5000} && gunicorn app:app") as one:
+        assert one.about()["environ"]["X"] == "x" * 5000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_an_app_that_is_open_to_all_is_warned_of(app, rolepack):
+    with running(rolepack, app, "--startup-command", "python -m gunicorn app:app") as one:
+        until(lambda: f"warning: the app itself listens at port {one.port} of all addresses" in one.said)
 
 
 def test_an_app_is_debugged_where_that_is_asked_for(app, rolepack):

@@ -61,8 +61,25 @@ def test_setting_keeps_what_is_there_and_moves_what_becomes_a_secret(app, rolepa
     ]
     assert app_settings.environment(app) == {"A": "9", "C": "x=y", "B": "s3cret"}
     assert app_settings.load(app)["B"].is_secret
-    rolepack.ok("webapp-settings", app, "--set", "B=open", cwd=app)
+    assert "'B' is a secret, and would lie readable" in rolepack.refused(
+        "webapp-settings", app, "--set", "B=x", cwd=app
+    )
+    (app / ".rolepack/secrets.json").chmod(0o644)
+    rolepack.ok("webapp-settings", app, "--remove", "B", "--remove", "A", cwd=app)
     assert json.loads((app / ".rolepack/secrets.json").read_text()) == []
+    assert stat.S_IMODE((app / ".rolepack/secrets.json").stat().st_mode) == 0o600
+    assert app_settings.environment(app) == {"C": "x=y"}
+    assert "there is no setting 'Z'" in rolepack.refused("webapp-settings", app, "--remove", "Z", cwd=app)
+
+
+def test_secrets_may_have_many_lines_and_come_together(app, rolepack):
+    argv = rolepack.argv("webapp-settings", app)
+    subprocess.run([*argv, "--secret", "PEM"], input="one\ntwo\n", text=True, check=True)
+    subprocess.run([*argv, "--secret", "A", "--secret", "B"], input="1\n2\n", text=True, check=True)
+    assert app_settings.environment(app) == {"PEM": "one\ntwo", "A": "1", "B": "2"}
+    done = subprocess.run([*argv, "--secret", "A", "--secret", "B"], input="3\n", text=True, check=False)
+    assert done.returncode == 1
+    assert app_settings.environment(app)["A"] == "1"
 
 
 BAD_SETTINGS = [
@@ -71,6 +88,9 @@ BAD_SETTINGS = [
     ({"appsettings.json": '[{"name": "A"}]'}, '{"name": "A"} is no setting'),
     ({"appsettings.json": '[{"name": "A=B", "value": "1"}]'}, "'A=B' is no name of a setting"),
     ({".env": "A=1\n=2\n"}, ".env:2: it is no setting"),
+    ({"appsettings.json": '[{"name": "A", "value": "a\\u0000b"}]'}, "is no setting"),
+    ({"appsettings.json": '[{"name": "A", "value": "\\ud800"}]'}, "is no setting"),
+    ({"appsettings.json": '{"A-B": "1"}'}, "'A-B' is no name of a setting"),
 ]
 
 
@@ -188,6 +208,9 @@ def test_a_deployment_file_names_the_project_a_command_and_settings(app, repo):
     assert "Running custom deployment command: bash deploy.sh" in repo.push("three")
     assert (home_of(app).wwwroot / "made.txt").read_text() == "by hand\n"
     assert (home_of(app).wwwroot / "app.py").exists()
+    lay(app, {"deploy.sh": "rm $DEPLOYMENT_TARGET/app.py\n"})
+    repo.push("removed")
+    assert not (home_of(app).wwwroot / "app.py").exists()
     lay(app, {"deploy.sh": "rm -rf $DEPLOYMENT_TARGET/*; exit 4\n"})
     assert "the build ended with exit code 4" in repo.push("four")
     assert (home_of(app).wwwroot / "made.txt").exists()
@@ -231,7 +254,10 @@ def test_a_package_holds_the_sources_and_no_settings(app, rolepack, tmp_path):
             "static/ä b.css": "x",
             "run.sh": "#!/bin/sh\n",
             ".env": "A=1",
+            "web/.ENV.production": "A=1",
+            "web/appsettings.json": "[]",
             "appsettings.json": "[]",
+            "key.txt": "-----BEGIN RSA PRIVATE KEY-----\n",
             ".rolepack/secrets.json": "[]",
             ".git/config": "",
             "venv/pyvenv.cfg": "",
@@ -247,11 +273,14 @@ def test_a_package_holds_the_sources_and_no_settings(app, rolepack, tmp_path):
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
     assert modes == {
         "app.py": 0o100644,
+        "key.txt": 0o100644,
         "requirements.txt": 0o100644,
         "run.sh": 0o100755,
         "static/ä b.css": 0o100644,
     }
-    assert "appsettings.json is left out: settings stay on this machine" in said
+    for name in ("appsettings.json", ".env", "web/.ENV.production", "web/appsettings.json"):
+        assert f"\n{name} is left out: settings stay on this machine" in f"\n{said}"
+    assert "warning: key.txt: line 1: it holds a private key" in said
     assert "--settings SCM_DO_BUILD_DURING_DEPLOYMENT=1" in said
     line = "az webapp deploy --resource-group <resource-group> --name <app> --src-path shop.zip --type zip"
     assert said.splitlines()[-1] == f"      2. {line}"
@@ -293,6 +322,12 @@ def test_what_cannot_be_packaged_is_told(app, rolepack, tmp_path, index):
     refused = rolepack.refused("webapp-package", app, cwd=tmp_path)
     assert "it is a link out of the app's folder" in refused
     (app / "link.txt").unlink()
+    lay(app, {".rolepack/secrets.json": "[]"})
+    (app / "link.json").symlink_to(".rolepack/secrets.json")
+    assert "it is a link to settings" in rolepack.refused("webapp-package", app, cwd=tmp_path)
+    (app / "link.json").unlink()
+    (tmp_path / "nothing").mkdir()
+    assert "there is nothing to deploy in it" in rolepack.refused("webapp-package", "nothing", cwd=tmp_path)
     lay(app, {"requirements.txt": "absent\n"})
     assert "absent" in rolepack.refused("webapp-package", app, "--prebuilt", cwd=tmp_path)
     assert not (tmp_path / "shop.zip").exists()
@@ -323,6 +358,9 @@ MANAGE = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site1.settings")\n'
 DJANGO = {"manage.py": MANAGE, "site1/wsgi.py": "application = None\n", "requirements.txt": "django\nwhitenoise\n"}
 PLAIN = {"app.py": "app = 1\n", "requirements.txt": ""}
 FOUND = [
+    ({**PLAIN, "go.sh": "a\r\n"}, "go.sh", ["its lines end as on Windows"]),
+    ({**PLAIN}, "nowhere.sh", ["there is no file 'nowhere.sh' in the app"]),
+    ({**PLAIN}, "gunicorn -b 127.0.0.1:5000 app:app", ["it listens at 127.0.0.1:5000, and .* port 8000"]),
     ({**PLAIN}, "", []),
     (
         {"hello.py": "import flask\nmyapp = flask.Flask(__name__)\n", "requirements.txt": ""},
@@ -461,6 +499,10 @@ def test_a_built_app_is_loaded_to_see_whether_it_can_be(app, rolepack, tmp_path,
     lay(app, {"app.py": "app = print\n"})
     rolepack.ok("webapp-build", app, cwd=app)
     assert rolepack.ok("webapp-doctor", app, cwd=app) == "0 errors, 0 warnings.\n"
+    done = rolepack("webapp-doctor", app, "--startup-command", "gunicorn app:nothing", cwd=app)
+    assert (done.returncode, "gunicorn cannot load app:nothing" in done.stdout) == (1, True)
+    os.utime(app / "app.py", (2**32, 2**32))
+    assert "Its sources have changed since it was built." in rolepack.ok("webapp-doctor", app, cwd=app)
 
 
 # Web roles
@@ -486,7 +528,8 @@ def test_a_web_role_runs_as_app_service_would_run_it(shop, rolepack, index, tmp_
     assert log.count("Booting worker") == 2
     rolepack.ok("stop", cwd=shop)
     said = rolepack.ok("package", cwd=shop)
-    assert "web is hosted by App Service: `rolepack webapp-package roles/web --prebuilt` makes its zip." in said
+    command = "rolepack webapp-package roles/web --prebuilt --runtime 'PYTHON|3.12'"
+    assert f"web is hosted by App Service: `{command}` makes its zip." in said
     assert next((shop / "roles/web").glob("requirements.manylinux_2_28_x86_64-*.lock")).is_file()
     inspected = rolepack.ok("inspect", "dist/shop.cspkg", cwd=shop)
     assert "hosting.json" in inspected

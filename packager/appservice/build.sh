@@ -92,11 +92,13 @@ _plan() {
 # An environment as `python -m venv` makes it, in a fraction of its time: a copy of one, told where it is. Where nothing
 # has been released since the last build, what that one installed is what would be installed now.
 _copy_environment() {
+  local copying=
   if [ -f "$_kept/plan" ]; then
     _copy "$_kept/environment" "$_environment" & # while uv thinks; mostly it is right
+    copying=$!
   fi
   _plan
-  wait
+  if [ -n "$copying" ]; then wait "$copying"; fi
   if [ -n "$_planned" ] && [ -f "$_kept/plan" ] && [ "$_planned" = "$(cat "$_kept/plan")" ]; then
     _is_kept=yes
   else
