@@ -37,6 +37,10 @@ PLATFORMS = {
 }
 
 
+APP_SERVICE = "manylinux_2_28_x86_64"
+"""The platform of apps and roles that App Service hosts on Linux."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A CPython of a full version on a platform: a key of PLATFORMS or, with an `interpreter`, this machine's name."""

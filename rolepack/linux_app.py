@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ _FROM_OUTSIDE = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - to know them
 _DEBUG_PORT = 5678
 _PORT = 8000
+_STARTING = 60.0
+"""Seconds that a run may take until it holds its folder."""
 
 
 class Wanted(NamedTuple):
@@ -99,7 +102,7 @@ def run(app: Path, wanted: Wanted) -> int:
     with progress.shown() as report:
         image = environments.image(_runtime(deployed(app), wanted), report)
     for old in appservice.home_of(app).folder.glob("run-*"):
-        if not lock.is_held_folder(old):  # of a run that was killed
+        if time.time() - old.stat().st_mtime > _STARTING and not lock.is_held_folder(old):  # of a run that was killed
             shutil.rmtree(old, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=appservice.home_of(app).folder))
     told = _run(app, wanted, image, scratch)

@@ -61,14 +61,13 @@ def of_service(root: Path, platform: str, python: str | None) -> dict[str, "Need
 def of_run(loaded: "Service", role: "Role", chosen: "Options") -> "Need":
     """The need of a role that is to run here: that of the target of the lock beside its requirements."""
     from packager import locks, requirements, version
-    from packager.appservice import parcel
     from packager.policy import Need
-    from packager.target import PLATFORMS, parse
+    from packager.target import APP_SERVICE, PLATFORMS, parse
 
     source = loaded.sources[role.name]
     python = version.of_role(source.folder) or version.DEFAULT
     named = chosen.requirements_of(role, source)
-    platforms = sorted(PLATFORMS, key=lambda one: chosen.hosting_of(role) is not None and one != parcel.PLATFORM)
+    platforms = sorted(PLATFORMS, key=lambda one: chosen.hosting_of(role) is not None and one != APP_SERVICE)
     usual, *others = (parse(platform, python) for platform in platforms)
     asked = requirements.of(role, source, usual, named) or requirements.Asked(source.folder / requirements.FILE)
     target = next((one for one in (usual, *others) if locks.path_of(asked, one).is_file()), usual)
@@ -77,9 +76,9 @@ def of_run(loaded: "Service", role: "Role", chosen: "Options") -> "Need":
 
 def _on_app_service(platform: str) -> str:
     """The platform of a role that App Service hosts on Linux: the one that is wanted, if it is Linux."""
-    from packager.appservice import parcel
+    from packager.target import APP_SERVICE
 
-    return parcel.PLATFORM if platform.startswith("win") else platform
+    return APP_SERVICE if platform.startswith("win") else platform
 
 
 def _of_role(role: "Role", source: "Source", platform: str, python: str | None, named: str | None) -> "Need | None":

@@ -1,7 +1,7 @@
 # The build of an app, as the build container of App Service on Linux makes it: its steps, their order, its words.
 #
 # `bash build.sh PARAMETERS`: the file assigns the names that begin with an underscore below. The user's commands run in
-# this very shell, so that what they `cd` to and `export` counts for all that follows, and their failure ends the build.
+# this very shell, so that what they `export` counts for all that follows, and their failure ends the build.
 set -e
 BASH_ARGV0=build # in messages of bash
 
@@ -85,7 +85,7 @@ _plan() {
     *" (from "*) return ;;
   esac
   if ! grep -q '^[[:space:]]*-' "$_requirements"; then
-    _planned=$(grep '^ [-+~] ' <<<"$planned" && printf '%s\n' "$_offered" && env | grep '^UV_' | sort) || true
+    _planned=$(grep '^ [-+~] ' <<<"$planned" && echo "$_offered" && env | grep '^UV_' | sort | cksum) || true
   fi
 }
 

@@ -22,7 +22,6 @@ from packager.policy import Need
 from packager.progress import Report
 from packager.wheelhouse import Wheelhouse
 
-PLATFORM = "manylinux_2_28_x86_64"
 MOST_BYTES = 2 * 1024**3
 """What the platform takes in one zip."""
 _SETTINGS = re.compile(rf"{re.escape(app_settings.FILE)}|{suspects.DOTENV}", re.IGNORECASE)
@@ -82,7 +81,7 @@ def plan(app: Path, output: Path, version: str | None, is_prebuilt: bool, report
     if "manage.py" in files:
         what = "nothing runs collectstatic where nothing is built"
         remarks.append(f"warning: {what}: let its output lie among the sources, if the app serves static files.")
-    wanted = target.parse(PLATFORM, version or version_asked(app) or MINOR)
+    wanted = target.parse(target.APP_SERVICE, version or version_asked(app) or MINOR)
     need = Need(requirements.read(requirements.usual(app)), wanted)
     house = wheelhouse.prepare({app.name: need}, report)
     place = f"{appservice.ENVIRONMENT}/lib/python{wanted.minor}/site-packages"

@@ -1,5 +1,6 @@
 """build.sh with what it has to know: all steps of a build between the copy of the sources and the output."""
 
+import hashlib
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -104,7 +105,7 @@ def _of_installer(environ: Mapping[str, str], installer: str) -> dict[str, str |
         "installer": "pip" if index.is_only_for_pip(environ) else installer,
         "uv": uv.find_uv_bin(),
         "uv_environ": [*own, "UV_LINK_MODE=copy"],  # what an app changes in place must not change another's
-        "offered": "\n".join([*own, *seen]),
+        "offered": hashlib.sha256("\n".join([*own, *seen]).encode()).hexdigest(),  # which may have passwords
     }
 
 
