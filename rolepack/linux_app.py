@@ -98,6 +98,7 @@ def run(app: Path, wanted: Wanted) -> int:
     from packager.appservice import environments
     from rolepack import progress
 
+    _must_be_able(app)
     appservice.home_of(app).make()
     with progress.shown() as report:
         image = environments.image(_runtime(deployed(app), wanted), report)
@@ -140,6 +141,7 @@ def _inside(app: Path, words: Sequence[str]) -> Iterator[tuple[list[str], Mappin
     from packager.appservice import environments
     from rolepack import progress
 
+    _must_be_able(app)
     home = appservice.home_of(app)
     home.make()
     with progress.shown() as report:
@@ -210,6 +212,16 @@ def _front(wanted: Wanted) -> "Front | None":
     made = certificate.prepare()
     tls = certificate.as_told_to_apps(made)
     return Front("https", wanted.host, wanted.port, (made.path, made.key), tls)
+
+
+def _must_be_able(app: Path) -> None:
+    """ServiceError on a system that has no gunicorn."""
+    from cloudservice.errors import Fault, ServiceError
+    from cloudservice.files import shown
+
+    if os.name == "nt":
+        remedy = "Run it on Linux, macOS or WSL, or with --platform windows"
+        raise ServiceError(Fault(shown(app), "apps for Linux run under gunicorn, which Windows has not", remedy))
 
 
 def _runtime(folder: Path, wanted: Wanted) -> "Runtime":
