@@ -25,7 +25,6 @@ _buffer = bytearray(PIPE + _LONGEST_LINE)
 """Where every process is read into, since only one is read at a time: output is not copied on its way to the log."""
 _TAIL = 20
 _DRAIN = 0.5
-"""Seconds that the output of an ended process may still take to arrive."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.001, 0.05
 
 Show = Callable[[memoryview], None]
@@ -35,9 +34,13 @@ Show = Callable[[memoryview], None]
 class Process:
     """A process that was started by emulator.spawn, at whatever time before."""
 
-    def __init__(self, popen: Popen, journal: Journal, show: Show, rest: float = _REST) -> None:
-        """Follow it; `rest` are the seconds between two reads of one that prints all the time."""
-        self._rest = rest
+    def __init__(self, popen: Popen, journal: Journal, show: Show, rest: float = _REST, drain: float = _DRAIN) -> None:
+        """Follow it.
+
+        `rest` are the seconds between two reads of one that prints all the time, `drain` those that the output of an
+        ended one may still take to arrive.
+        """
+        self._rest, self._drain = rest, drain
         self._journal = journal
         self._show = show
         self._unfinished = b""
@@ -162,7 +165,7 @@ class Process:
             while taken < PIPE and (size := self._read()):
                 taken += size
         if self._output:
-            self._loop.call_later(_DRAIN, self._close_output)
+            self._loop.call_later(self._drain, self._close_output)
         else:
             self._drained.set()
 

@@ -31,6 +31,9 @@ def main(app: Path, runtime: str | None, lines: Sequence[str]) -> int:
         version = runtimes.asked_by_stack(runtime) if runtime else None
         order = building.Order(app, None, version, {}, pushed=one)
         building.deploy(order, _say, lambda text, _done, _total: _say(f"{text} ..."))
+    except repository.SupersededError as error:
+        _say(str(error))
+        return 0
     except ServiceError as error:
         _say(str(error))
         _say(_FAILED)

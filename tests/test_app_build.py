@@ -1,5 +1,6 @@
 """Builds of apps for App Service on Linux, from the command line, with bash, uv and pip."""
 
+import itertools
 import json
 import os
 import re
@@ -251,8 +252,9 @@ def test_settings_of_pip_count_whichever_installs(app, rolepack, tmp_path, index
 
 
 def test_wheels_that_are_replaced_are_installed_anew(app, rolepack):
-    (app / "requirements.txt").write_text("--find-links wheels\nown==1.0\n")
-    for text in ("first", "second"):
+    found = [("--find-links wheels\nown==1.0\n", ""), ("own==1.0\n", "wheels"), ("own==1.0\n", f"file://{app}/wheels")]
+    for (requirements, links), text in itertools.product(found, ("first", "second")):
+        lay(app, {"requirements.txt": requirements, ".env": f"PIP_FIND_LINKS={links}"})
         wheel = make_wheel(app / "wheels", "own", "1.0")
         with zipfile.ZipFile(wheel, "a") as archive:
             archive.writestr("own_text.txt", text)

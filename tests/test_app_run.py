@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def slow():
     import time
     open("asked", "w").close()
     time.sleep(1.5)
+    print("late words", flush=True)
     assert os.path.exists("app.py")
     return "slow"
 
@@ -128,7 +130,7 @@ def listeners(port: int) -> set[str]:
 
 @pytest.fixture
 def app(tmp_path):
-    return lay(tmp_path / "shop", {"app.py": FLASK})
+    return lay(tmp_path / "shop", {"app.py": FLASK, "start.sh": "gunicorn --bind=0.0.0.0 app:app\n"})
 
 
 def test_a_folder_runs_as_it_is_and_ends_when_it_is_told(app, rolepack):
@@ -181,7 +183,7 @@ def test_print_command_starts_nothing(app, rolepack):
     }
     said = rolepack.ok("webapp-run", app, "--print-command", "--startup-command", "python x.py", cwd=app)
     assert said.splitlines()[-2:] == ["Site's appCommandLine: python x.py", f'PATH="$PATH:{app}" python x.py']
-    assert sorted(path.name for path in app.iterdir()) == ["app.py"]
+    assert sorted(path.name for path in app.iterdir()) == ["app.py", "start.sh"]
 
 
 def test_without_an_app_there_is_the_default_page(tmp_path, rolepack):
@@ -355,6 +357,7 @@ def test_what_has_begun_is_answered_before_the_end(app, rolepack, words):
             assert answer.result(30) == b"slow"
         assert one.process.wait(30) == 0
         assert (app / "at exit").exists()
+        assert "late words\n" in log_of(app)
 
 
 def test_changed_settings_start_the_app_again(app, rolepack):
@@ -367,6 +370,28 @@ def test_changed_settings_start_the_app_again(app, rolepack):
         until(lambda: "the app starts again as it was, since its settings cannot be read" in one.said)
         until(lambda: one.said.count(" is at http") == 3)
         assert one.about()["environ"]["GREETING"] == "new"
+
+
+def test_an_app_that_has_ended_is_not_waited_for(app, rolepack):
+    with running(rolepack, app, "--startup-command", "sh start.sh", WEBSITES_CONTAINER_STOP_TIME_LIMIT="50") as one:
+        for count in (2, 3):
+            began = time.monotonic()
+            rolepack.ok("webapp-settings", app, "--set", f"COUNT={count}", cwd=app)
+            until(lambda count=count: one.said.count(" is at http") == count)
+            assert time.monotonic() - began < 40
+        assert one.end() == 0
+
+
+def test_a_deployment_that_cannot_start_may_be_mended_behind_a_front_end(app, built, rolepack):
+    built()
+    path = home_of(app).wwwroot / "oryx-manifest.toml"
+    with running(rolepack, app, "--front-end") as one:
+        path.write_text(path.read_text().replace('Dir="false"', 'Dir="true"'))
+        until(lambda: "there is neither output.tar.zst nor output.tar.gz" in one.said)
+        assert status_of(f"http://127.0.0.1:{one.port}/") == 503
+        built()
+        until(lambda: one.said.count(" is at http") == 2)
+        assert status_of(f"http://127.0.0.1:{one.port}/") == 200
 
 
 def test_a_folder_that_runs_gives_way_to_what_is_deployed(app, built, rolepack):
@@ -389,7 +414,20 @@ def test_what_runs_keeps_its_folder_until_it_has_ended(app, built, rolepack):
         assert answer.result(30) == b"slow"
         until(lambda: one.said.count(" is at http") == 2)
     built()
-    assert not wwwroot.with_name(".wwwroot.rolepack").exists()
+    assert not list(wwwroot.parent.glob(".wwwroot.rolepack*"))
+
+
+def test_several_deployments_leave_a_running_app_its_folder(app, built, rolepack):
+    (app / "app.py").write_text(FLASK + SLOW.replace("1.5", "6"))
+    built()
+    wwwroot = home_of(app).wwwroot
+    limit = {"WEBSITES_CONTAINER_STOP_TIME_LIMIT": "30"}
+    with running(rolepack, app, **limit) as one, ThreadPoolExecutor() as pool:
+        answer = pool.submit(one.get, "/slow")
+        until((wwwroot / "asked").exists)
+        built()
+        built()
+        assert answer.result(30) == b"slow"
 
 
 def test_an_app_that_does_not_end_is_killed(app, rolepack):

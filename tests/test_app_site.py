@@ -175,6 +175,26 @@ def test_a_push_deploys_and_a_failing_one_keeps_what_runs(app, repo, rolepack):
 
 
 @needs_bash
+def test_of_pushes_at_once_the_last_one_is_deployed(app, repo, rolepack):
+    rolepack.ok("webapp-settings", app, "--set", "PRE_BUILD_COMMAND=sleep 1", cwd=app)
+    pushes = []
+    for number in range(4):
+        lay(app, {"number.txt": str(number)})
+        repo.git("add", "-A")
+        repo.git("commit", "-q", "-m", str(number))
+        pushes.append(
+            subprocess.Popen(["git", "push", "azure", "HEAD:main"], cwd=app, stderr=subprocess.PIPE, text=True)
+        )
+        until(lambda: repo.git("ls-remote", "azure", "main").stdout[:40] == repo.git("rev-parse", "HEAD").stdout[:40])
+    said = "".join(push.communicate()[1] for push in pushes)
+    assert [push.returncode for push in pushes] == [0] * 4
+    assert (home_of(app).wwwroot / "number.txt").read_text() == "3"
+    assert "a later push has taken the place of" in said
+    told = json.loads(rolepack.ok("webapp-deployments", app, "--json", cwd=app))
+    assert "superseded" in {one["status"] for one in told}
+
+
+@needs_bash
 def test_what_is_no_longer_in_a_commit_is_not_deployed(app, repo):
     lay(app, {"old.txt": "x"})
     repo.push("one")

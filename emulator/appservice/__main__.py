@@ -46,6 +46,7 @@ async def _live(told: Run, console: Console) -> int:
     from emulator import children
     from emulator.appservice.container import Container, held_folder
 
+    children.adopt()  # so that what its shells leave behind is reaped, and known to have ended
     children.watch()
     with held_folder(told.scratch):
         return await _live_on(Container(told, console))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from cloudservice import lock
-from cloudservice.errors import Fault
+from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.instances import Address
 from cloudservice.plain import from_plain
@@ -37,6 +37,8 @@ _PING = "/robots933456.txt"
 _BETWEEN_PINGS = 0.2
 _REST = 0.02
 """Seconds between two reads of an app that logs every request, which costs it less time then."""
+_DRAIN = 0.5
+"""Seconds that the output of an app may still take to arrive when all of it has ended."""
 _LOOK = 0.5
 """Seconds between two looks whether something was deployed."""
 START_LIMIT = 230.0
@@ -133,7 +135,7 @@ class Container:
         pauses = iter(_PAUSES)
         try:
             while True:
-                code, why = await self._once(front)
+                code, why = await self._once_or_told(front)
                 if why is _Why.STOPPED or (why is not _Why.REDEPLOYED and (front is None or not front.is_running)):
                     return code
                 if why is _Why.REDEPLOYED:
@@ -148,6 +150,16 @@ class Container:
             if front is not None:
                 await _end(front, self._run.stop_limit)
 
+    async def _once_or_told(self, front: Process | None) -> tuple[int, "_Why"]:
+        """The same as `_once`; behind a front end, what cannot be started is told, and may be mended."""
+        try:
+            return await self._once(front)
+        except ServiceError as error:
+            if front is None:
+                raise
+            self._say(str(error))
+            return error.exit_code, _Why.ENDED
+
     async def _once(self, front: Process | None) -> tuple[int, "_Why"]:
         """One start, until its end: the exit code, and why it ended."""
         if self._stopping.is_set():
@@ -155,7 +167,8 @@ class Container:
         self._has_answered = False
         before = self._deployed()
         with held_folder(self._run.folder), places.laid_out(self._run.folder) as place:
-            process = Process(spawn(self._command(place)), self._output, self._show, _REST)
+            drain = self._run.stop_limit + _DRAIN  # its server may go on for so long after its shell
+            process = Process(spawn(self._command(place)), self._output, self._show, _REST, drain)
             waits = {
                 _Why.STOPPED: self._stopping.wait(),
                 _Why.REDEPLOYED: self._redeployed(before),
@@ -335,7 +348,8 @@ async def _end(process: Process, limit: float) -> int:
                 await process.wait_for_group()  # the shell ends at once, and its server when it has answered
     process.kill()
     code = await process.wait()
-    await process.drained()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.drained(), _DRAIN)
     return code
 
 

@@ -59,9 +59,12 @@ class Gateway(Front):
     def _serve(self, exchange: Exchange) -> None:
         exchange.read_body(_MOST_BODY, lambda exchange: self._guarded(exchange, self._pass))
 
-    def _pass(self, exchange: Exchange) -> None:
+    def _pass(self, exchange: Exchange, is_first: bool = True) -> None:
+        """Pass a request on; an app that ends at this moment may not have seen it, and is asked once more."""
         passing = Passing(self.loop, exchange, self._headers(exchange), self._target, _ANSWERS_WITHIN)
         passing.on_refused = self._wait
+        if is_first:
+            passing.on_broken = lambda exchange: self._pass(exchange, is_first=False)
         passing.begin()
 
     def _wait(self, exchange: Exchange) -> None:

@@ -28,6 +28,8 @@ class Passing:
         """Called when the answer has ended."""
         self.on_refused: Callable[[Exchange], object] | None = None
         """Called, if there is someone to call, in the place of an answer when nothing listens there."""
+        self.on_broken: Callable[[Exchange], object] | None = None
+        """The same when the connection ends without a word, for what may be asked again."""
         self._loop = loop
         self._exchange = exchange
         self._answers_within = answers_within
@@ -38,7 +40,7 @@ class Passing:
         self._file: BinaryIO | None = None
         self._input = bytearray()
         self._left: int | Chunks | None = None
-        self._is_answering = False
+        self._is_answering = self._has_heard = False
         self._active = time.monotonic()
         self._events = 0
         self._socket = socket.socket()
@@ -95,7 +97,7 @@ class Passing:
         except ConnectionRefusedError:
             self._fail("nothing listens there", is_refused=True)
         except OSError:
-            self._fail("it has broken the connection off")
+            self._fail("it has broken the connection off", is_broken=True)
         except (Refused, ValueError):
             self._fail("its answer is not well-formed")
 
@@ -122,8 +124,9 @@ class Passing:
             if self._is_answering and self._left is None:
                 self._done()
             else:
-                self._fail("it has broken the connection off")
+                self._fail("it has broken the connection off", is_broken=True)
             return
+        self._has_heard = True
         self._input += piece
         if not self._is_answering:
             self._take_heads()
@@ -195,12 +198,14 @@ class Passing:
             return
         self._loop.later(_LOOK, self._look)
 
-    def _fail(self, why: str, is_refused: bool = False) -> None:
-        exchange = self._exchange
+    def _fail(self, why: str, is_refused: bool = False, is_broken: bool = False) -> None:
+        exchange, request = self._exchange, self._exchange.request
         exchange.on_gone = None
         self._close()
         if is_refused and self.on_refused is not None:
             self.on_refused(exchange)
+        elif is_broken and self.on_broken is not None and not self._has_heard and request.method in {"GET", "HEAD"}:
+            self.on_broken(exchange)
         elif self._is_answering:
             exchange.abort()
         else:

@@ -84,7 +84,8 @@ def deploy(order: Order, see: Callable[[str], None], report: Report) -> Built:
         except ServiceError as error:
             for line in str(error).splitlines():
                 record.say(line)
-            record.end(error.exit_code, None)
+            is_superseded = isinstance(error, repository.SupersededError)
+            record.end(error.exit_code, None, "superseded" if is_superseded else "failed")
             raise
         finally:
             one.clear()
@@ -160,6 +161,7 @@ class _Deployment:
         place, app = self._home.repository, self._order.app
         shutil.rmtree(place, ignore_errors=True)
         if self._order.pushed is not None:
+            repository.must_be_latest(self._order.pushed)
             repository.check_out(self._order.pushed, place)
             found = repository.load_deployment(place)
             return found.project, found.command, found.settings
@@ -171,8 +173,7 @@ class _Deployment:
 
     def _deploy_by(self, command: str, source: Path) -> None:
         """Let a command of the app deploy: it finds the sources, and a copy of what was deployed, to be changed."""
-        if self._output.is_dir():
-            shutil.copytree(self._output, self._work, symlinks=True, dirs_exist_ok=True)
+        output.copy(self._output, self._work)
         environ = {**self._environ, "DEPLOYMENT_SOURCE": str(source), "DEPLOYMENT_TARGET": str(self._work)}
         wanted = settings.command(source, "COMMAND", command)
         self._say(f"Running custom deployment command: {command}")

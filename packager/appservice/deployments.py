@@ -22,7 +22,7 @@ _STATUS = "status.json"
 class Deployment(NamedTuple):
     """One deployment: where it came from, when it was (ISO 8601, UTC), and its status.
 
-    That is `building`, `success`, `failed` or `interrupted`; `exit_code` is that of the build.
+    That is `building`, `success`, `failed`, `superseded` or `interrupted`; `exit_code` is that of the build.
     """
 
     id: str
@@ -50,9 +50,8 @@ class Record:
         self._log.write(f"{_now()} {line}\n")
         self._log.flush()
 
-    def end(self, exit_code: int, version: str | None) -> None:
+    def end(self, exit_code: int, version: str | None, status: str = "success") -> None:
         """Note how it ended."""
-        status = "failed" if exit_code else "success"
         ended = self.deployment._replace(status=status, ended=_now(), exit_code=exit_code, version=version)
         self.deployment = ended
         self._write()
@@ -74,7 +73,7 @@ def recorded(home: Home, source: str, deployment_id: str | None) -> Iterator[Rec
         yield record
     finally:
         if record.deployment.ended is None:
-            record.end(1, None)
+            record.end(1, None, "failed")
 
 
 def active(home: Home) -> str | None:

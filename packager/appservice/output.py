@@ -5,9 +5,11 @@ all, and virtual environments and archives of before do not stay.
 """
 
 import contextlib
+import glob
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -29,12 +31,21 @@ def staged(output: Path) -> Path:
 
 
 def clear(output: Path) -> None:
-    """Remove what an earlier deployment has left beside the place: what ran then, unless it still runs."""
+    """Remove what earlier deployments have left beside the place: what ran then, unless it still runs."""
     place = staged(output)
-    if place.is_symlink():
-        place.unlink()
-    elif place.is_dir():
-        shutil.rmtree(place)
+    for old in output.parent.glob(f"{glob.escape(place.name)}*"):
+        if old.is_symlink() or not old.is_dir():
+            old.unlink()
+        elif not lock.is_held_folder(old):
+            shutil.rmtree(old)
+        elif old == place:
+            old.rename(place.with_name(f"{place.name}.{time.time_ns()}"))
+
+
+def copy(output: Path, place: Path) -> None:
+    """Copy an output that an app may be running in, and writing to, into a folder."""
+    if output.is_dir():
+        _add_rest(output, place, (), _copy)
 
 
 def move(made: Path, output: Path) -> Path:
@@ -77,7 +88,8 @@ def keep_rest(output: Path, left_out: Collection[str]) -> None:
             before = build_manifest.load(output) or {}
         except ServiceError:
             before = {}
-        _link_rest(output, staged(output), _OWN | {*left_out} | {before.get(key, "") for key in build_manifest.NAMES})
+        left_out = _OWN | {*left_out} | {before.get(key, "") for key in build_manifest.NAMES}
+        _add_rest(output, staged(output), left_out, _link)
 
 
 def take_place(output: Path) -> None:
@@ -92,7 +104,8 @@ def take_place(output: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _link_rest(old: Path, new: Path, left_out: Collection[str]) -> None:
+def _add_rest(old: Path, new: Path, left_out: Collection[str], add: Callable[[str, Path], object]) -> None:
+    """Add what only the old folder has to the new one."""
     for entry in os.scandir(old):
         target = new / entry.name
         if entry.name in left_out:
@@ -102,16 +115,19 @@ def _link_rest(old: Path, new: Path, left_out: Collection[str]) -> None:
                 if not os.path.lexists(target):
                     target.mkdir(mode=entry.stat().st_mode & 0o777)
                 if target.is_dir() and not target.is_symlink():
-                    _link_rest(Path(entry.path), target, ())
-            elif not os.path.lexists(target):
-                _link(entry, target)
+                    _add_rest(Path(entry.path), target, (), add)
+            elif not os.path.lexists(target) and (entry.is_symlink() or entry.is_file()):
+                add(entry.path, target)
 
 
-def _link(entry: "os.DirEntry[str]", target: Path) -> None:
+def _link(source: str, target: Path) -> None:
     try:
-        os.link(entry.path, target, follow_symlinks=False)
+        os.link(source, target, follow_symlinks=False)
     except FileNotFoundError:
         raise
     except OSError:
-        if entry.is_file(follow_symlinks=False) or entry.is_symlink():
-            shutil.copy2(entry.path, target, follow_symlinks=False)
+        _copy(source, target)
+
+
+def _copy(source: str, target: Path) -> None:
+    shutil.copy2(source, target, follow_symlinks=False)

@@ -95,6 +95,20 @@ def pushed(place: Path, lines: list[str], wanted: str | None) -> Pushed | None:
     return None
 
 
+class SupersededError(ServiceError):
+    """A later push has taken the place of what was to be deployed."""
+
+    exit_code = 0
+
+
+def must_be_latest(one: Pushed) -> None:
+    """SupersededError if another commit is at the head of the branch by now."""
+    latest = _git("--git-dir", str(one.remote), "rev-parse", f"refs/heads/{one.branch}").strip()
+    if latest != one.commit:
+        wrong = f"a later push has taken the place of {one.commit[:10]}"
+        raise SupersededError(Fault(one.branch, wrong, f"{latest[:10]} is deployed instead"))
+
+
 def check_out(one: Pushed, folder: Path) -> None:
     """Lay the files of a commit into a new folder; ServiceError if git cannot."""
     folder.mkdir(parents=True)

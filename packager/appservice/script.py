@@ -2,13 +2,13 @@
 
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import uv
 
-from cloudservice.files import write_whole
+from cloudservice.files import sha256_of, write_whole
 from packager import index
 from packager.appservice import environments
 from packager.appservice.failure import USAGE
@@ -45,7 +45,7 @@ def run(job: Job, environ: Mapping[str, str], say: Callable[[str], None], report
     """Build, and return the exit code; one that comes before the end is a failure, whatever it says."""
     parameters = {
         **_of_job(job),
-        **_of_installer(environ, job.installer),
+        **_of_installer(environ, job),
         "fresh": str(environments.fresh(job.runtime, report)),
         "not_found": _NOT_FOUND[job.behaviour],
     }
@@ -85,28 +85,31 @@ def _of_job(job: Job) -> dict[str, str | list[str]]:
     }
 
 
-def _of_installer(environ: Mapping[str, str], installer: str) -> dict[str, str | list[str]]:
+def _of_installer(environ: Mapping[str, str], job: Job) -> dict[str, str | list[str]]:
     """Uv and its settings, which are pip's; pip itself where uv has no word for one of them."""
-    if environ.get("PYTHON_FAST_BUILD_ENABLED") == "true":
-        installer = "uv"
+    installer = "uv" if environ.get("PYTHON_FAST_BUILD_ENABLED") == "true" else job.installer
     for_uv = index.uv_environ(base=environ)
     own = [f"{key}={one}" for key, one in sorted(for_uv.items()) if environ.get(key) != one]
     own.append("UV_INDEX_STRATEGY=unsafe-best-match")  # pip weighs all its indexes, those of requirements too
     if constraints := index.constraints(environ):
         own.append(f"UV_CONSTRAINT={constraints}")
-    places = [Path(one) for one in for_uv.get("UV_FIND_LINKS", "").split(",") if one and "://" not in one]
-    seen = [
-        f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
-        for place in places
-        if place.is_dir()
-        for path in sorted(place.iterdir())
-    ]
+    offered = [*own, *_offered(for_uv.get("UV_FIND_LINKS", ""), job.work)]
     return {
         "installer": "pip" if index.is_only_for_pip(environ) else installer,
         "uv": uv.find_uv_bin(),
         "uv_environ": [*own, "UV_LINK_MODE=copy"],  # what an app changes in place must not change another's
-        "offered": hashlib.sha256("\n".join([*own, *seen]).encode()).hexdigest(),  # which may have passwords
+        "offered": hashlib.sha256("\n".join(offered).encode()).hexdigest(),  # which may have passwords
     }
+
+
+def _offered(places: str, work: Path) -> Iterator[str]:
+    """What tells the packages in folders from others of the same names; times tell nothing of copied sources."""
+    for place in filter(None, places.split(",")):
+        folder = work / place.removeprefix("file://")
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_file():
+                mark = sha256_of(path) if path.is_relative_to(work) else path.stat().st_mtime_ns
+                yield f"{path.name} {path.stat().st_size} {mark}"
 
 
 def _assignments(parameters: Mapping[str, str | list[str]]) -> str:

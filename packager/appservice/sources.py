@@ -1,5 +1,6 @@
 """The sources of an app on their way into a build: copied from a folder, or out of a zip that nobody need trust."""
 
+import contextlib
 import lzma
 import os
 import shutil
@@ -45,7 +46,8 @@ def _copy(entry: "os.DirEntry[str]", place: Path, root: Path, left_out: Collecti
             _copy(inner, place / inner.name, root, left_out, say)
         shutil.copystat(path, place)
     elif entry.is_file():
-        shutil.copy2(path, place)
+        with contextlib.suppress(FileNotFoundError):  # an app that runs among its sources has just removed it
+            shutil.copy2(path, place)
 
 
 def _stays_inside(link: Path, root: Path) -> bool:
