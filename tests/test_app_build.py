@@ -259,7 +259,7 @@ def test_wheels_that_are_replaced_are_installed_anew(app, rolepack):
         with zipfile.ZipFile(wheel, "a") as archive:
             archive.writestr("own_text.txt", text)
         build(rolepack, app)
-        assert next(wwwroot(app).glob("antenv/lib/python3.*/site-packages/own_text.txt")).read_text() == text
+        assert next(wwwroot(app).glob("antenv/lib/python3.*/site-packages/own_text.txt")).read_text() == text, links
 
 
 def test_an_app_without_any_sign_of_python_is_no_app(tmp_path, rolepack):
