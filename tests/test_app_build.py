@@ -252,7 +252,7 @@ def test_settings_of_pip_count_whichever_installs(app, rolepack, tmp_path, index
 
 
 def test_wheels_that_are_replaced_are_installed_anew(app, rolepack):
-    found = [("--find-links wheels\nown==1.0\n", ""), ("own==1.0\n", "wheels"), ("own==1.0\n", f"file://{app}/wheels")]
+    found = [("--find-links wheels\nown==1.0\n", ""), ("own==1.0\n", "wheels")]
     for (requirements, links), text in itertools.product(found, ("first", "second")):
         lay(app, {"requirements.txt": requirements, ".env": f"PIP_FIND_LINKS={links}"})
         wheel = make_wheel(app / "wheels", "own", "1.0")

@@ -90,14 +90,11 @@ def _of_installer(environ: Mapping[str, str], job: Job) -> dict[str, str | list[
     """Uv and its settings, which are pip's; pip itself where uv has no word for one of them."""
     installer = "uv" if environ.get("PYTHON_FAST_BUILD_ENABLED") == "true" else job.installer
     for_uv = index.uv_environ(base=environ)
-    links = ",".join(map(_without_scheme, for_uv.get("UV_FIND_LINKS", "").split(",")))
-    if links:
-        for_uv["UV_FIND_LINKS"] = links  # of an address uv would take what it has had from it before
     own = [f"{key}={one}" for key, one in sorted(for_uv.items()) if environ.get(key) != one]
     own.append("UV_INDEX_STRATEGY=unsafe-best-match")  # pip weighs all its indexes, those of requirements too
     if constraints := index.constraints(environ):
         own.append(f"UV_CONSTRAINT={constraints}")
-    offered = [*own, *_offered(links, job.work)]
+    offered = [*own, *_offered(for_uv.get("UV_FIND_LINKS", ""), job.work)]
     return {
         "installer": "pip" if index.is_only_for_pip(environ) else installer,
         "uv": uv.find_uv_bin(),
@@ -106,15 +103,10 @@ def _of_installer(environ: Mapping[str, str], job: Job) -> dict[str, str | list[
     }
 
 
-def _without_scheme(place: str) -> str:
-    """The path in an address of a local folder; anything else as it is."""
-    return unquote(place.removeprefix("file://")) if place.startswith("file://") else place
-
-
 def _offered(places: str, work: Path) -> Iterator[str]:
     """What tells the packages in folders from others of the same names; times tell nothing of copied sources."""
     for place in filter(None, places.split(",")):
-        folder = work / place
+        folder = work / unquote(place.removeprefix("file://"))
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.is_file():
                 mark = sha256_of(path) if path.is_relative_to(work) else path.stat().st_mtime_ns
