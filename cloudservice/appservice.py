@@ -4,7 +4,9 @@ Source: the layout of that folder: `site/wwwroot` is the app that runs, `site/de
 deployment, `LogFiles` the logs of the running app.
 """
 
+import os
 import re
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ ENVIRONMENT = "antenv"
 MANIFEST = "oryx-manifest.toml"
 BUILD_ENV = "build.env"
 STATE = ".rolepack"
+_FROM_OUTSIDE = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _ID = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -70,6 +73,26 @@ class Home(NamedTuple):
 def home_of(app: Path) -> Home:
     """The home of an app: a folder of sources, or a zip of them, beside which it lies."""
     return Home(app.parent / STATE / app.stem if app.is_file() else app / STATE / "home")
+
+
+def settings_folder(app: Path) -> Path:
+    """The folder in which the settings of an app lie: its own, or that of its zip."""
+    return app.parent if app.is_file() else app
+
+
+def inherited() -> dict[str, str]:
+    """Our own environment as builds and apps see it: without what would change their interpreter."""
+    return {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
+
+
+def work_folder(operation: str) -> Path:
+    """Where a build works, which the platform names so: an app in an archive runs there, and scripts may name it."""
+    return Path(tempfile.gettempdir(), operation)
+
+
+def is_work_folder(path: Path) -> bool:
+    """Whether a folder is one that builds work in; a file that says so may say anything."""
+    return path.parent == Path(tempfile.gettempdir()) and is_deployment_id(path.name)
 
 
 def is_deployment_id(text: str) -> bool:

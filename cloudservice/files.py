@@ -83,6 +83,17 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+@contextmanager
+def shared_folder(path: Path) -> Iterator[Path]:
+    """The same, where one that another process has made by then is as good."""
+    try:
+        with whole_folder(path) as part:
+            yield part
+    except OSError:
+        if not path.is_dir():
+            raise
+
+
 def replace_folder(new: Path, path: Path) -> None:
     """Let the folder `new` take the place of the folder `path`, if there is one; that has the name of `new` then.
 

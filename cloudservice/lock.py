@@ -49,38 +49,47 @@ def is_free(path: "Path") -> bool:
         return _locked(file)
 
 
-def hold_folder(path: "Path | str") -> "int | None":
-    """An open file that shares the lock of a folder, wherever that is moved to; None where that is not possible.
+def hold_folder(path: "Path | str", is_alone: bool = False) -> "int | None":
+    """An open file that shares the lock of a folder, or has it alone; None where that cannot be.
 
-    It is held until the number is closed, and the process ends.
+    It is held, wherever the folder is moved to, until the number is closed or the process ends.
     """
     if os.name == "nt":
         return None
     import fcntl
 
     number = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        os.close(number)
-        return None
-    return number
+    if _flocked(number, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH):
+        return number
+    os.close(number)
+    return None
+
+
+def holds_alone(number: int) -> bool:
+    """Whether nobody else holds the folder of `hold_folder`; then nobody can, from now on."""
+    import fcntl
+
+    return _flocked(number, fcntl.LOCK_EX)
 
 
 def is_held_folder(path: "Path | str") -> bool:
-    """Whether somebody shares the lock of a folder."""
+    """Whether somebody holds a folder."""
     if os.name == "nt" or not os.path.isdir(path):
         return False
+    number = hold_folder(path, is_alone=True)
+    if number is not None:
+        os.close(number)
+    return number is None
+
+
+def _flocked(number: int, how: int) -> bool:
     import fcntl
 
-    number = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(number, how | fcntl.LOCK_NB)
     except OSError:
-        return True
-    finally:
-        os.close(number)
-    return False
+        return False
+    return True
 
 
 def _locked(file: "IO[str]") -> bool:
@@ -93,7 +102,7 @@ def _locked(file: "IO[str]") -> bool:
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _flocked(file.fileno(), fcntl.LOCK_EX)
     except OSError:
         return False
     return True

@@ -4,8 +4,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import uv
 
 from cloudservice import lock
 from cloudservice.errors import ServiceError
-from cloudservice.files import whole_folder
+from cloudservice.files import shared_folder
 from packager import index, locks, policy, requirements
 from packager.here import ask
 from packager.policy import Need, Policy
@@ -77,7 +76,7 @@ def _kit(what: str, choices: Sequence[str], python: Path, report: Report, offlin
     if not final.is_dir():
         report(f"Installing the {what}", 0, 0)
         environ = index.uv_environ(offline)
-        with _part_folder(final) as part:
+        with shared_folder(final) as part:
             words: list[str | Path] = [*_INSTALL, "--python", python, "--target", part, "--only-binary", ":all:"]
             for choice in choices:
                 try:
@@ -116,7 +115,7 @@ def _renew(final: Path, order: _Order) -> None:
         return
     shutil.rmtree(final, ignore_errors=True)  # its interpreter has gone
     order.report(f"Preparing the environment of {final.parent.name}", 0, 0)
-    with _part_folder(final) as part:
+    with shared_folder(final) as part:
         _make(part, final.parent.name, order)
 
 
@@ -171,17 +170,6 @@ def _uv(words: Sequence[str | Path], what: str, environ: Mapping[str, str]) -> N
         run([uv.find_uv_bin(), *words], environ)
     except ToolError as error:
         raise ServiceError(refusal.of_uv(requirements.Asked(Path(what)), str(error))) from None
-
-
-@contextmanager
-def _part_folder(final: Path) -> Iterator[Path]:
-    """A folder that appears whole; one that another process has made by then is as good."""
-    try:
-        with whole_folder(final) as part:
-            yield part
-    except OSError:
-        if not final.is_dir():
-            raise
 
 
 def _digest(words: Sequence[str]) -> str:

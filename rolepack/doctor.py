@@ -43,7 +43,7 @@ def webapp_doctor(_context: Context, folder: str, startup_command: str = "", jso
     wanted = linux_app.USUAL._replace(command=startup_command)
     start = linux_app.start_of(place, place, wanted)
     is_deployed = appservice.home_of(place).wwwroot.is_dir()
-    found = diagnosis.Start(start.framework, start.module, startup_command)
+    found = diagnosis.Start(start.framework, start.module, startup_command, _elsewhere(startup_command))
     faults = diagnosis.diagnose(place, found, app_settings.environment(place))
     if is_deployed:
         faults += _of_deployed(place, found)
@@ -63,6 +63,16 @@ def webapp_doctor(_context: Context, folder: str, startup_command: str = "", jso
         )
     if errors:
         raise Exit(code=1)
+
+
+def _elsewhere(command: str) -> tuple[str, ...]:
+    """The addresses in a command of gunicorn at which the platform would not find the app."""
+    from emulator.hosts.listening import bound, is_the_container_s
+
+    words = command.split()
+    if words[:1] != ["gunicorn"]:
+        return ()
+    return tuple(address for address in bound(words) if not is_the_container_s(address, "$PORT"))
 
 
 def _of_gunicorn(start: "Start") -> list[str]:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from emulator.appservice.startup import Start
     from packager.appservice.runtimes import Runtime
 
-_FROM_OUTSIDE = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - to know them
-_DEBUG_PORT = 5678
 _PORT = 8000
 _STARTING = 60.0
 """Seconds that a run may take until it holds its folder."""
@@ -63,16 +61,11 @@ def environment(app: Path, host: str, port: int) -> dict[str, str]:
     """All that the process of an app sees: our own environment, what the platform sets, and the app's settings."""
     from cloudservice import app_settings, appservice
 
-    own = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
     name = appservice.name_of(app)
     seen = "127.0.0.1" if host in _ALL_ADDRESSES else host
     platform = {"HOST": host, "PORT": str(port), "WEBSITE_SITE_NAME": name, "WEBSITE_HOSTNAME": seen}
-    return {
-        **own,
-        **platform,
-        "WEBSITE_ROLE_INSTANCE_ID": "0",
-        **app_settings.environment(app if app.is_dir() else app.parent),
-    }
+    own = app_settings.environment(appservice.settings_folder(app))
+    return {**appservice.inherited(), **platform, "WEBSITE_ROLE_INSTANCE_ID": "0", **own}
 
 
 def start(app: Path, wanted: Wanted) -> "Start":
@@ -84,7 +77,7 @@ def start_of(app: Path, folder: Path, wanted: Wanted) -> "Start":
     """The same, if what lies in a folder were deployed."""
     from emulator.appservice import places, startup
 
-    run = _run(app, wanted, Path("image"), Path("scratch"))
+    run = _run(app, wanted, _Image(_runtime(deployed(app), wanted).version, Path("image")), Path("scratch"))
     with places.laid_out(folder) as place:
         return startup.plan(run.asked(place))
 
@@ -95,13 +88,10 @@ def run(app: Path, wanted: Wanted) -> int:
     from cloudservice.files import write_whole
     from cloudservice.plain import to_plain
     from emulator import client
-    from packager.appservice import environments
-    from rolepack import progress
 
     _must_be_able(app)
     appservice.home_of(app).make()
-    with progress.shown() as report:
-        image = environments.image(_runtime(deployed(app), wanted), report)
+    image = _image(app, wanted)
     for old in appservice.home_of(app).folder.glob("run-*"):
         if time.time() - old.stat().st_mtime > _STARTING and not lock.is_held_folder(old):  # of a run that was killed
             shutil.rmtree(old, ignore_errors=True)
@@ -138,18 +128,15 @@ def _inside(app: Path, words: Sequence[str]) -> Iterator[tuple[list[str], Mappin
     from cloudservice import appservice
     from emulator.appservice import places, script
     from emulator.appservice.script import Surroundings
-    from packager.appservice import environments
-    from rolepack import progress
 
     _must_be_able(app)
     home = appservice.home_of(app)
     home.make()
-    with progress.shown() as report:
-        image = environments.image(_runtime(deployed(app), USUAL), report)
+    image = _image(app, USUAL)
     with tempfile.TemporaryDirectory(dir=home.folder) as scratch:
         told = _run(app, USUAL, image, Path(scratch))
         with places.laid_out(told.folder, joins=True) as place:
-            around = Surroundings(image, place.built_at, None, place.is_unpacked)
+            around = Surroundings(image.place, place.built_at, None, place.is_unpacked)
             command = shlex.join(words) if words else os.environ.get("SHELL", "/bin/sh")
             path = Path(scratch) / "shell.sh"
             path.write_text(script.render_shell(told.asked(place), around, command), encoding="utf-8")
@@ -158,15 +145,27 @@ def _inside(app: Path, words: Sequence[str]) -> Iterator[tuple[list[str], Mappin
 
 def as_it_is_now(app: Path, wanted: Wanted) -> "Run":
     """What a running app would be if it were started now; where it listens and its own folders mean nothing."""
+    return _run(app, wanted._replace(front=None), _image(app, wanted), Path())
+
+
+class _Image(NamedTuple):
+    """The full version of an app's Python, and the environment with what the platform's image has beside it."""
+
+    version: str
+    place: Path
+
+
+def _image(app: Path, wanted: Wanted) -> _Image:
+    """The image of an app, made if it is not there."""
     from packager.appservice import environments
     from rolepack import progress
 
+    runtime = _runtime(deployed(app), wanted)
     with progress.shown() as report:
-        image = environments.image(_runtime(deployed(app), wanted), report)
-    return _run(app, wanted._replace(front=None), image, Path())
+        return _Image(runtime.version, environments.image(runtime, report))
 
 
-def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
+def _run(app: Path, wanted: Wanted, image: _Image, scratch: Path) -> "Run":
     from cloudservice import app_settings, appservice
     from emulator import ports
     from emulator.appservice.container import START_LIMIT, STOP_LIMIT, Run
@@ -181,8 +180,8 @@ def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
         appservice.name_of(app),
         folder,
         environ,
-        _runtime(folder, wanted).version,
-        image,
+        image.version,
+        image.place,
         Path(wanted.logs).absolute() if wanted.logs else home.logs,
         scratch,
         host,
@@ -191,7 +190,7 @@ def _run(app: Path, wanted: Wanted, image: Path, scratch: Path) -> "Run":
         wanted.behaviour,
         debug_port,
         waits,
-        (home.active, folder / appservice.MANIFEST, *app_settings.files(app if app.is_dir() else app.parent)),
+        (home.active, folder / appservice.MANIFEST, *app_settings.files(appservice.settings_folder(app))),
         _seconds(environ, "WEBSITES_CONTAINER_START_TIME_LIMIT", START_LIMIT),
         _seconds(environ, "WEBSITES_CONTAINER_STOP_TIME_LIMIT", STOP_LIMIT),
         front,
@@ -245,8 +244,10 @@ def _debugging(wanted: Wanted, environ: Mapping[str, str]) -> tuple[int | None, 
         return wanted.debug_port, wanted.debug_waits
     if environ.get("APPSVC_REMOTE_DEBUGGING") != "TRUE":
         return None, False
+    from emulator.appservice.startup import DEBUG_PORT
+
     written = environ.get("APPSVC_TUNNEL_PORT", "")
-    port = int(written) if written.isascii() and written.isdigit() else _DEBUG_PORT
+    port = int(written) if written.isascii() and written.isdigit() else DEBUG_PORT
     return port, environ.get("APPSVC_REMOTE_DEBUGGING_BREAK") == "TRUE"
 
 

@@ -2,28 +2,22 @@
 
 import contextlib
 import os
-import re
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from cloudservice import build_manifest, lock
+from cloudservice import appservice, build_manifest, lock
 from cloudservice.build_manifest import Manifest
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from emulator.appservice.startup import StartError
 
-if sys.platform != "win32":
-    import fcntl
-
 _ARCHIVES = ("output.tar.zst", "output.tar.gz")
-_BUILT_AT = re.compile(r"[0-9a-f]{7,64}")
 
 
 class Place(NamedTuple):
@@ -47,7 +41,8 @@ def laid_out(folder: Path, joins: bool = False) -> Iterator[Place]:
         return
     is_packed = manifest.get("CompressDestinationDir", "").lower() == "true"
     with contextlib.ExitStack() as held:
-        built_at = _allowed(manifest.get("SourceDirectoryInBuildContainer", ""))
+        named = Path(manifest.get("SourceDirectoryInBuildContainer", ""))
+        built_at = named if appservice.is_work_folder(named) else None
         if built_at is not None and joins and is_packed and lock.is_held_folder(built_at):
             yield Place(built_at, manifest, built_at, is_unpacked=True)
             return
@@ -59,13 +54,6 @@ def laid_out(folder: Path, joins: bool = False) -> Iterator[Place]:
         place = built_at or Path(held.enter_context(tempfile.TemporaryDirectory()))
         _unpack(folder, place)
         yield Place(place, manifest, built_at, is_unpacked=True)
-
-
-def _allowed(text: str) -> Path | None:
-    """The folder that a build has worked in, if it is one that builds of ours work in: a manifest may say anything."""
-    path = Path(text)
-    is_ours = path.parent == Path(tempfile.gettempdir()) and _BUILT_AT.fullmatch(path.name)
-    return path if is_ours else None
 
 
 @contextmanager
@@ -80,28 +68,20 @@ def _held(folder: Path, is_alone: bool) -> Iterator[bool]:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         yield False
         return
-    number = os.open(folder, os.O_RDONLY)
+    number = lock.hold_folder(folder, is_alone)
+    if number is None:
+        yield False
+        return
     try:
-        if not _locked(number, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH):
-            yield False
-            return
         if is_alone:
             _empty(folder)
         try:
             yield True
         finally:
-            if _locked(number, fcntl.LOCK_EX):
+            if lock.holds_alone(number):
                 shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(number)
-
-
-def _locked(number: int, how: int) -> bool:
-    try:
-        fcntl.flock(number, how | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _empty(folder: Path) -> None:

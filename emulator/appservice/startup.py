@@ -61,6 +61,11 @@ class Asked(NamedTuple):
     behaviour: str = "current"
 
     @property
+    def command_here(self) -> str:
+        """The start-up command with the app's own folder in the place of the container's."""
+        return self.command.strip().replace(_WWWROOT, str(self.app))
+
+    @property
     def environment(self) -> str:
         """The name of the virtual environment, by the manifest or else as the platform asks for it."""
         return (self.manifest or {}).get("virtualEnvName") or ENVIRONMENT
@@ -108,7 +113,7 @@ def _custom(asked: Asked) -> str:
     One word that is a file: a script is run, and of any other file the first line is the command. The documentation
     knows files of several commands, whatever their names.
     """
-    text = asked.command.strip().replace(_WWWROOT, str(asked.app))
+    text = asked.command_here
     path = Path(os.path.normpath(asked.app / text))
     if len(text.split()) != 1 or not _is_file(path):
         return text
@@ -123,7 +128,7 @@ def _custom(asked: Asked) -> str:
 
 def script_of(asked: Asked) -> Path | None:
     """The file of the app that the start-up command runs, which has to be executable then."""
-    text = asked.command.strip().replace(_WWWROOT, str(asked.app))
+    text = asked.command_here
     path = asked.app / text
     return path if text and _is_file(path) and _custom(asked) == text else None
 

@@ -8,7 +8,6 @@ are the numbers of inherited ones, parted by commas; with none, it is made here.
 gunicorn, is taken off the path, behind it stands the real one.
 """
 
-import fcntl
 import os
 import shlex
 import shutil
@@ -70,6 +69,8 @@ def listen(host: str, port: int) -> int:
 
 def hand_over(numbers: Sequence[int]) -> None:
     """Give open sockets the numbers by which they are found."""
+    import fcntl  # which Windows has not, where only what a command means is asked
+
     highest = max(*numbers, _FIRST + len(numbers))
     copies = [fcntl.fcntl(number, fcntl.F_DUPFD, highest + 1) for number in numbers]  # no number is taken twice
     for place, copy in enumerate(copies, _FIRST):

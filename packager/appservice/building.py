@@ -6,7 +6,6 @@ never written to, a build that fails changes nothing, and an environment of befo
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,7 +24,6 @@ from packager.appservice.settings import Settings
 from packager.progress import Report
 from packager.tools import stream, without_credentials
 
-_FROM_OUTSIDE = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _COMMAND_NOT_FOUND = 127
 _PENDING, _SCRATCH = "building", "scratch"
 """Below an app's home: the file that names the folder that a build works in, and the folder with its own files."""
@@ -120,8 +118,7 @@ class _Deployment:
         self._order, self._home, self._output, self._say, self._report = order, home, place, say, report
         self._began = time.monotonic()
         self._operation = os.urandom(8).hex()
-        self._work = Path(tempfile.gettempdir(), self._operation)
-        """As the platform names it: an app whose output is compressed runs there, and scripts may name it."""
+        self._work = appservice.work_folder(self._operation)
         self._scratch = home.folder / _SCRATCH
         self._environ: dict[str, str] = {}
 
@@ -134,8 +131,8 @@ class _Deployment:
         self._scratch.mkdir(mode=0o700)
         source, command, given = self._source()
         app = self._order.app
-        environ = {name: value for name, value in os.environ.items() if name not in _FROM_OUTSIDE}
-        self._environ = {**environ, **given, **app_settings.environment(app if app.is_dir() else app.parent)}
+        own = app_settings.environment(appservice.settings_folder(app))
+        self._environ = {**appservice.inherited(), **given, **own}
         if command := self._environ.get("COMMAND") or command:
             self._deploy_by(command, source)
             return None
@@ -151,7 +148,7 @@ class _Deployment:
         pending = self._home.folder / _PENDING
         if pending.is_file():
             work = Path(pending.read_text(encoding="utf-8"))
-            if work.parent == Path(tempfile.gettempdir()) and appservice.is_deployment_id(work.name):
+            if appservice.is_work_folder(work):
                 shutil.rmtree(work, ignore_errors=True)
             pending.unlink()
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -5,7 +5,6 @@ Errors are what will fail; warnings what may, or what is not safe. Nothing of th
 
 import ast
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,6 @@ _WINDOWS_FILES = ("web.config", "ptvs_virtualenv_proxy.py")
 _HANDLER = re.compile(r"""WSGI_(?:ALT_VIRTUALENV_)?HANDLER["']\s+value=["']([\w.]+)["']""")
 _OBJECTS = {"Django": "application"}
 _DEEPEST = 4
-_BIND = re.compile(r"-b$|--bind(=|$)")
 
 
 class Start(NamedTuple):
@@ -28,6 +26,8 @@ class Start(NamedTuple):
     framework: str
     module: str | None
     command: str = ""
+    elsewhere: tuple[str, ...] = ()
+    """The addresses in the command that are not the one at which the platform looks for the app."""
 
     @property
     def is_detected(self) -> bool:
@@ -42,7 +42,7 @@ def diagnose(app: Path, start: Start, environ: Mapping[str, str]) -> list[Fault]
     faults = [
         *_default_page(app, start),
         *_unavailable(app, start),
-        *_startup_command(app, start.command),
+        *_startup_command(app, start),
         *_settings(app, environ),
         *_packages(app, requirements, environ),
         *_environments(app),
@@ -94,31 +94,21 @@ def _unavailable(app: Path, start: Start) -> Iterator[Fault]:
             yield Fault(shown(path), f"'Service Unavailable': it has no '{wanted}', which is what is served", remedy)
 
 
-def _startup_command(app: Path, command: str) -> Iterator[Fault]:
+def _startup_command(app: Path, start: Start) -> Iterator[Fault]:
     """What can be seen of a start-up command before it runs."""
-    where = "--startup-command"
-    words = shlex.split(command, comments=True) if command.count("'") % 2 == 0 else command.split()
-    path = app / command.strip()
+    where, command = "--startup-command", start.command.strip()
+    words = command.split()
+    path = app / command
     if len(words) == 1 and path.is_file():
         content = path.read_bytes()
         if b"\r\n" in content and path.suffix == ".sh":
             wrong = "its lines end as on Windows, and no shell of Linux takes that"
             yield Fault(shown(path), wrong, "Save it with line ends of Unix")
-    elif len(words) == 1 and command.strip().endswith((".sh", ".txt", ".cmd")):
-        yield Fault(where, f"there is no file '{command.strip()}' in the app", "Name one relative to its root")
-    addresses = [address for address in _bound(words) if address.rpartition(":")[2] not in {"8000", "$PORT"}]
-    for address in (one for one in addresses if ":" in one):
+    elif len(words) == 1 and command.endswith((".sh", ".txt", ".cmd")):
+        yield Fault(where, f"there is no file '{command}' in the app", "Name one relative to its root")
+    for address in start.elsewhere:
         wrong = f"it listens at {address}, and the platform looks for the app at port 8000"
         yield Fault(where, wrong, "Write --bind=0.0.0.0")
-
-
-def _bound(words: list[str]) -> Iterator[str]:
-    """The addresses that the arguments of gunicorn name."""
-    if words[:1] != ["gunicorn"]:
-        return
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if _BIND.match(word):
-            yield word.partition("=")[2] if "=" in word else following
 
 
 def _settings(app: Path, environ: Mapping[str, str]) -> Iterator[Fault]:

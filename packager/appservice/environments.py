@@ -9,7 +9,7 @@ import platformdirs
 import uv
 
 from cloudservice.errors import Fault, ServiceError
-from cloudservice.files import whole_folder
+from cloudservice.files import shared_folder
 from packager import index
 from packager.appservice.runtimes import Runtime
 from packager.progress import Report
@@ -48,14 +48,11 @@ def _made(kind: str, runtime: Runtime, packages: tuple[str, ...], report: Report
     if not (final / "bin" / "python").exists():
         report(f"Preparing Python {runtime.version}", 0, 0)
         try:
-            with whole_folder(final) as part:
+            with shared_folder(final) as part:
                 _make(part, runtime, packages)
         except ToolError as error:
             wrong = f"{runtime.python} could not make an environment: {error}"
             raise ServiceError(Fault(str(final), wrong, "See to that, and build again")) from None
-        except OSError:
-            if not final.is_dir():  # else another process has just made it
-                raise
     return final
 
 

@@ -4,10 +4,12 @@ Prebuilt packages lie where a start looks for them in an app without a manifest,
 virtual environment; the folder is no environment, and is not activated.
 """
 
+import contextlib
+import functools
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -35,12 +37,9 @@ class File(NamedTuple):
     member: str | None
     mode: int
 
-    def read(self) -> bytes:
-        """Its content, which may lie in a wheel."""
-        if self.member is None:
-            return self.source.read_bytes()
-        with zipfile.ZipFile(self.source) as wheel:
-            return wheel.read(self.member)
+    def read(self, opened: Callable[[Path], zipfile.ZipFile]) -> bytes:
+        """Its content, which may lie in a wheel; `opened` opens each wheel once."""
+        return self.source.read_bytes() if self.member is None else opened(self.source).read(self.member)
 
 
 class Parcel(NamedTuple):
@@ -62,8 +61,9 @@ def plan(app: Path, output: Path, version: str | None, is_prebuilt: bool, report
 
     `version` is the Python of its packages, where it is not the one of runtime.txt, or our own.
     """
-    files = dict(_sources(app, output))
-    left_out = sorted(path for path in contents.walk(app, contents.rules(app, app, "Python")) if _is_setting(path))
+    there = [path for path in contents.walk(app, contents.rules(app, app, "Python")) if path.absolute() != output]
+    left_out = sorted(filter(_is_setting, there))
+    files = dict(_sources(app, [path for path in there if not _is_setting(path)]))
     remarks = [f"{path.relative_to(app)} is left out: settings stay on this machine" for path in left_out]
     for name, one in sorted(files.items()):
         if why := suspects.looks_secret(one.source):
@@ -93,9 +93,10 @@ def plan(app: Path, output: Path, version: str | None, is_prebuilt: bool, report
 def write(path: Path, parcel: Parcel) -> int:
     """Write the zip, whose bytes follow from its content alone; its size. ServiceError if it would be too large."""
     try:
-        with whole(path) as file, Writer(file) as archive:
+        with contextlib.ExitStack() as held, whole(path) as file, Writer(file) as archive:
+            opened = functools.cache(lambda wheel: held.enter_context(zipfile.ZipFile(wheel)))
             for name, one in sorted(parcel.files.items()):
-                archive.add(name, one.read(), one.mode)
+                archive.add(name, one.read(opened), one.mode)
                 if file.tell() > MOST_BYTES:
                     raise _too_large(path)
     except ArchiveError:
@@ -108,12 +109,12 @@ def _too_large(path: Path) -> ServiceError:
     return ServiceError(Fault(shown(path), f"it would be larger than {MOST_BYTES:,} bytes", remedy))
 
 
-def _sources(app: Path, output: Path) -> Iterator[tuple[str, File]]:
+def _sources(app: Path, there: Iterable[Path]) -> Iterator[tuple[str, File]]:
     faults = []
-    for path in contents.walk(app, contents.rules(app, app, "Python")):
+    for path in there:
         name = path.relative_to(app).as_posix()
         target = path.resolve()
-        if _is_setting(path) or path.absolute() == output or locks.NAME.fullmatch(path.name):
+        if locks.NAME.fullmatch(path.name):
             continue
         if path.is_symlink() and (_is_setting(target) or appservice.STATE in target.parts):
             faults.append(Fault(shown(path), "it is a link to settings, which stay on this machine", "Remove it"))
