@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 def guarded(main: Callable[[], int], finds_orphans: bool = sys.platform == "linux") -> int:
     """Run `main` in a child process under a guard and return its exit code; must be called before any thread starts."""
     if os.name == "nt":
-        from emulator import job
+        from cloudservice import job
 
         job.enclose()
         return main()

@@ -11,10 +11,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from cloudservice import journal
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.instances import DIAGNOSTIC_STORE
-from emulator import deployment, journal
+from emulator import deployment
 from emulator.run import state_folder
 
 _PAUSE = 0.1

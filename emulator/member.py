@@ -8,15 +8,15 @@ from typing import NamedTuple, Protocol
 
 from cloudservice.errors import ServiceError
 from cloudservice.instances import Instance
+from cloudservice.journal import Journal
+from cloudservice.life import Life
 from emulator import children, probes, process, readiness
 from emulator.checks import Check
-from emulator.journal import Journal
 from emulator.launch import Launch, Step
 from emulator.process import Process
 from emulator.run import Run
 from emulator.shell import Command
 from emulator.spawn import Popen
-from emulator.supervisor import Life
 
 _CANNOT_START = 127
 """The exit code that a shell gives for a program that cannot be started."""

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO, cast
 
+from cloudservice.journal import Journal
 from emulator import children
-from emulator.journal import Journal
 from emulator.spawn import PIPE, Popen, piped
 
 _REST = 0.002

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from cloudservice.group import Group
 from emulator import children
-from emulator.group import Group
 from emulator.shell import Command
 
 if sys.platform == "linux":

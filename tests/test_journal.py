@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator import journal
-from emulator.journal import Journal
+from cloudservice import journal
+from cloudservice.journal import Journal
 
 ONE, OTHER = object(), object()
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import is_alive, until
 
-from emulator import children, journal, process
+from cloudservice import journal
+from emulator import children, process
 from emulator.shell import Command
 from emulator.spawn import spawn
 

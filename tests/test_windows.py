@@ -173,7 +173,7 @@ def test_every_role_of_a_new_service_has_what_the_tasks_in_its_definition_name(w
 
 JOB = """
 import os, subprocess, sys, time
-from emulator import job
+from cloudservice import job
 
 if {encloses}:
     job.enclose()

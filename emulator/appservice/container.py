@@ -20,13 +20,13 @@ from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.instances import Address
+from cloudservice.journal import Journal
 from cloudservice.plain import from_plain
 from emulator import readiness
 from emulator.appservice import places, script, shims, startup
 from emulator.appservice.script import Surroundings
 from emulator.appservice.startup import Asked, Debugging
 from emulator.console import Console
-from emulator.journal import Journal
 from emulator.process import Process, ending, output_of
 from emulator.shell import Command
 from emulator.spawn import spawn

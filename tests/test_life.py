@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.supervisor import Life
+from cloudservice.life import Life
 
 
 def play(history: str) -> tuple[Life, list[str], list[float]]:

@@ -6,7 +6,7 @@ import signal
 import sys
 
 if sys.platform == "win32":
-    from emulator import job
+    from cloudservice import job
 
     class Group:
         """The process, which was just started, and all that it will start."""
