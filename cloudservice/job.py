@@ -1,8 +1,8 @@
 """Windows: job objects, which hold processes and all that these start.
 
 The one around this process ends with it, and with it every process that it has started. Source: Microsoft's pages on
-job objects (JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE). The only handles are this process's own; the system closes them however
-it ends.
+job objects (JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE). The only handles are this process's own; the system closes them
+however it ends.
 """
 
 import ctypes

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloudservice import xpath
+from cloudservice import checks, xpath
+from cloudservice.checks import Check
 from cloudservice.instances import DIAGNOSTIC_STORE, Address, Deployment, Instance
 from cloudservice.service import Role, Task, Variable
-from emulator import checks, children, sites
-from emulator.checks import Check
+from emulator import children, sites
 from emulator.run import Run
 from emulator.shell import Command, Listening, Shell
 

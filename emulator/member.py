@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from cloudservice.checks import Check
 from cloudservice.errors import ServiceError
 from cloudservice.instances import Instance
 from cloudservice.journal import Journal
 from cloudservice.life import Life
 from emulator import children, probes, process, readiness
-from emulator.checks import Check
 from emulator.launch import Launch, Step
 from emulator.process import Process
 from emulator.run import Run

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+from cloudservice.checks import Check
 from emulator import readiness
-from emulator.checks import Check
 
 _UNTIL_IN = 0.25
 """Seconds between two questions to an instance that has not been in yet; in the cloud it would be the interval."""

@@ -9,21 +9,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from email.parser import Parser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import uv
 from packaging.utils import parse_wheel_filename
-from wheel.wheelfile import WheelError, WheelFile
 
 from cloudservice.errors import ServiceError
 from cloudservice.files import write_whole
-from packager import here, projects, refusal, resolve, store
+from packager import here, projects, refusal, resolve, store, wheelfile
 from packager.pins import Pin, exclusion, fits
 from packager.requirements import Asked
 from packager.target import Target
 from packager.tools import ToolError, run
+from packager.wheelfile import DamagedError
 
 _REPRODUCIBLE = {"SOURCE_DATE_EPOCH": "315532800", "CFLAGS": "-g0", "LDFLAGS": "-Wl,--build-id=none"}
 """Without these a compiler writes dates, folders and ids into what it makes. The date is 1980-01-01, zip's first."""
@@ -33,20 +32,23 @@ _NO_COMPILER = {"CC": _FALSE, "CXX": _FALSE}
 _GENERATOR = re.compile(r"([A-Za-z][\w.-]*) \(?([\w.!+]+)\)?")
 _BACKENDS = {"bdist_wheel": "wheel", "flit": "flit_core"}
 """Packages of build backends that call themselves otherwise in what they make."""
-_CHUNK = 1 << 17
+_IN_VAIN: dict[Path, str] = {}
+"""Why builds of this process gave nothing for their targets, by their notes: to compile in vain takes its time too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A wheel in the store that was built here, and the build backend that made it, as `setuptools==80.9.0`.
+    """A wheel in the store that was built, and the build backend that made it, as `setuptools==80.9.0`.
 
-    `without_compiler` says that it lacks a compiled part, which the target could not run.
+    `without_compiler` says that it lacks a compiled part, which the target could not run; `elsewhere` that another
+    machine has built it, since this one cannot.
     """
 
     filename: str
     sha256: str
     using: str
     without_compiler: bool = False
+    elsewhere: bool = False
 
     @property
     def version(self) -> str:
@@ -72,28 +74,44 @@ def build(pin: Pin, asked: Asked, target: Target, environ: Mapping[str, str], us
 
     `using` is the build backend to take, if the package asks for it at all.
     """
+    note = _memo(pin, target)
+    if note in _IN_VAIN:
+        raise _refusal(pin, asked, target, environ, _IN_VAIN[note])
     made, said = "", ""
     for extra in ({}, _NO_COMPILER) if target.is_windows else ({},):
         with TemporaryDirectory() as name:
             try:
                 wheel = _make(pin, target, Path(name), {**environ, **_REPRODUCIBLE, **extra}, using)
-            except ToolError as error:
+                if fits(wheel.name, target):
+                    return keep(wheel, pin, target, without_compiler=bool(extra))
+            except (ToolError, DamagedError) as error:
                 said = said or str(error)
                 continue
-            if fits(wheel.name, target):
-                return _kept(wheel, pin, target, without_compiler=bool(extra))
             made = made or wheel.name.rpartition("-")[2].removesuffix(".whl")
     if refusal.is_of_network(said):
         wrong = f"{pin.name} {pin.version} has to be built, and what its build needs cannot be fetched"
         raise ServiceError(asked.fault(pin.name, wrong, "Connect to the network once, or check pip's index settings"))
-    if made:
-        has = (
-            "it has C code"
-            if here.find(target.minor) or target.is_windows
-            else f"there is no Python {target.minor} here"
-        )
-        raise _refusal(pin, asked, target, environ, f"building here makes a {made} wheel ({has})")
-    raise _refusal(pin, asked, target, environ, f"building it here fails: {_last_line(said)}")
+    _IN_VAIN[note] = _why(made, said, target)
+    raise _refusal(pin, asked, target, environ, _IN_VAIN[note])
+
+
+def keep(wheel: Path, pin: Pin, target: Target, *, without_compiler: bool = False, elsewhere: bool = False) -> Built:
+    """Put a wheel that was made of a pin into the store, which notes that; DamagedError if it is not whole."""
+    found = _GENERATOR.fullmatch(wheelfile.verify(wheel))
+    kept = store.keep(wheel)
+    using = f"{_BACKENDS.get(found[1], found[1])}=={found[2]}" if found else ""
+    built = Built(kept.name, kept.parent.name, using, without_compiler, elsewhere)
+    write_whole(_memo(pin, target), json.dumps(asdict(built)))
+    return built
+
+
+def _why(made: str, said: str, target: Target) -> str:
+    """Why a build here gave nothing: the tag of the wheel that it made, or what it said."""
+    if not made:
+        return f"building it here fails: {_last_line(said)}"
+    has_python = target.is_windows or here.find(target.minor)
+    reason = "it has C code" if has_python else f"there is no Python {target.minor} here"
+    return f"building here makes a {made} wheel ({reason})"
 
 
 def _refusal(pin: Pin, asked: Asked, target: Target, environ: Mapping[str, str], why: str) -> RefusedError:
@@ -104,7 +122,8 @@ def _refusal(pin: Pin, asked: Asked, target: Target, environ: Mapping[str, str],
     first = f"Pin a version that has a {target.platform} wheel" if pin.kind == "file" else "Correct the project"
     ways = [first, f"put a wheel in {asked.shelf_shown}"]
     if target.is_windows:
-        ways.append("build it on a Windows host")
+        how = " with `invoke wheels --build-on HOST`" if pin.kind == "file" else ""
+        ways.append(f"build it on a Windows host{how}")
     elif here.find(target.minor) is None and target.platform.endswith(platform.machine()):
         ways.append(f"install Python {target.minor} here")
     remedy = f"{', '.join(ways)}, or mark it {exclusion(target)}"
@@ -128,7 +147,6 @@ def _make(pin: Pin, target: Target, folder: Path, environ: Mapping[str, str], us
     with _source(pin, environ) as source:
         run([uv.find_uv_bin(), *words, "--out-dir", folder, source], environ)
     wheel = next(folder.glob("*.whl"))
-    _verify(wheel)
     if not fits(wheel.name, target) and target.interpreter is None and not target.is_windows:
         return _repaired(wheel, target, environ)
     return wheel
@@ -160,29 +178,6 @@ def _source(pin: Pin, environ: Mapping[str, str]) -> Iterator[Path]:
             yield project
     else:
         yield store.path_of(pin.sha256, pin.filename)
-
-
-def _kept(wheel: Path, pin: Pin, target: Target, without_compiler: bool) -> Built:
-    with WheelFile(wheel) as file:
-        said = Parser().parsestr(file.read(f"{file.dist_info_path}/WHEEL").decode()).get("Generator", "")
-    found = _GENERATOR.fullmatch(said)
-    kept = store.keep(wheel)
-    using = f"{_BACKENDS.get(found[1], found[1])}=={found[2]}" if found else ""
-    built = Built(kept.name, kept.parent.name, using, without_compiler)
-    write_whole(_memo(pin, target), json.dumps(asdict(built)))
-    return built
-
-
-def _verify(wheel: Path) -> None:
-    """Read every member against the hash that RECORD has for it."""
-    try:
-        with WheelFile(wheel) as file:
-            for name in file.namelist():
-                with file.open(name) as member:
-                    while member.read(_CHUNK):
-                        pass
-    except WheelError as error:
-        raise ToolError(str(error)) from None
 
 
 def _last_line(message: str) -> str:

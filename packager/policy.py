@@ -1,10 +1,14 @@
 """What is wanted of the packages of a role, and how its lock is treated."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from packager.requirements import Asked
 from packager.target import Target
+
+Builder = Callable[[Path, Target], Path]
+"""Gives the wheel that another machine has built of an sdist for a target; ServiceError if that cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,14 @@ def deviations(held: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
 class Policy:
     """How locks are treated: the packages to renew (None: all of them), no network, and whether wheels are wanted.
 
-    Without `wheels` what has to be built is built, since that may fail, but nothing else is fetched.
+    Without `wheels` what has to be built is built, since that may fail, but nothing else is fetched. `builder` is asked
+    for wheels for Windows that no build here gives.
     """
 
     upgrade: Collection[str] | None = ()
     offline: bool = False
     wheels: bool = True
+    builder: Builder | None = None
 
     @property
     def keeps(self) -> bool:

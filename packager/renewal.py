@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cloudservice.errors import Fault, ServiceError
-from packager import build, fetch, index, resolve, store
+from packager import build, elsewhere, fetch, index, resolve, store
 from packager.index import Access
 from packager.locks import Entry, Lock
 from packager.pins import Pin
@@ -74,6 +74,11 @@ class Renewal:
         ]
         return lock, [*instead, *(remark for entry in entries for remark in self._remarks(entry))]
 
+    def lacking(self, pins: Iterable[Pin]) -> list[Pin]:
+        """The sdists, which the store has, that have no wheel for Windows and give none here."""
+        _, refused = self._entries(pins)
+        return [pin for pin in refused if self._may_be_built_elsewhere(pin)]
+
     @functools.cached_property
     def _kept(self) -> dict[str, Entry]:
         """What the kept lock says, by package."""
@@ -138,14 +143,22 @@ class Renewal:
         return self.need.asked.fault(pin.name, wrong, remedy)
 
     def _entries(self, pins: Iterable[Pin]) -> tuple[list[Entry], dict[Pin, build.RefusedError]]:
-        """The packages with their wheels, and those of which the target can have none."""
+        """The packages with their wheels, and those of which the target can have none.
+
+        ServiceError with all of which it cannot be told.
+        """
         entries: list[Entry] = []
         refused: dict[Pin, build.RefusedError] = {}
+        faults: list[Fault] = []
         for pin in pins:
             try:
                 entries.append(self._entry(pin))
             except build.RefusedError as error:
                 refused[pin] = error
+            except ServiceError as error:
+                faults += error.faults
+        if faults:
+            raise ServiceError(*dict.fromkeys(faults))
         return entries, refused
 
     def _older(self, refused: Mapping[Pin, build.RefusedError]) -> list[Entry]:
@@ -166,14 +179,28 @@ class Renewal:
     def _entry(self, pin: Pin) -> Entry:
         if pin.is_wheel:
             return Entry(pin, pin.filename, pin.sha256)
-        built = self._built(pin)
-        if built is None:
-            self.report(f"Building {pin.name} {pin.version}".strip(), 0, 0)
-            before = self._kept.get(pin.name)
-            using = before.using if before and replace(before.pin, url=pin.url) == pin else ""
-            built = build.build(pin, self.need.asked, self.need.target, self.environ, using)
+        built = self._built(pin) or self._build(pin)
         found = replace(pin, version=built.version)
         return Entry(found, built.filename, built.sha256, built.using, built.without_compiler)
+
+    def _build(self, pin: Pin) -> build.Built:
+        """Build here, and where that gives nothing, elsewhere."""
+        what = f"{pin.name} {pin.version}".strip()
+        self.report(f"Building {what}", 0, 0)
+        before = self._kept.get(pin.name)
+        using = before.using if before and replace(before.pin, url=pin.url) == pin else ""
+        try:
+            return build.build(pin, self.need.asked, self.need.target, self.environ, using)
+        except build.RefusedError as refused:
+            if self.policy.builder is None or not self._may_be_built_elsewhere(pin):
+                raise
+            self.report(f"Building {what} elsewhere", 0, 0)
+            where = refused.faults[0].where
+            return elsewhere.build(pin, self.need, self.policy.builder, where)
+
+    def _may_be_built_elsewhere(self, pin: Pin) -> bool:
+        """A wheel of a project would stay as it is with every edit."""
+        return pin.kind == "file" and self.need.target.is_windows
 
     def _built(self, pin: Pin) -> build.Built | None:
         """The wheel of what has to be built, if the store has it: before any other, the one of the fresh lock."""

@@ -162,8 +162,7 @@ class Asked:
     def files(self) -> list[Path]:
         """The files and folders that it was read from; a wheel may be added to a shelf."""
         beside = [self.path.with_name(_PROJECT)] if self.locked is not None else []
-        shelf = self.path if self.path.is_dir() else self.path.parent / SHELF
-        found = [self.path, *beside, *self.included, shelf, *self.shelf]
+        found = [self.path, *beside, *self.included, self.shelf_folder, *self.shelf]
         return [path for path in dict.fromkeys(found) if path.exists()]
 
     @property
@@ -187,9 +186,14 @@ class Asked:
         return not (self.lines or self.locked or self.added)
 
     @property
+    def shelf_folder(self) -> Path:
+        """Where a wheel of the user's own belongs; the folder need not be there."""
+        return _shelf_folder(self.path)
+
+    @property
     def shelf_shown(self) -> str:
-        """Where a wheel of the user's own belongs, for messages."""
-        return f"{shown(self.path.parent / SHELF)}/"
+        """The same for messages."""
+        return f"{shown(self.shelf_folder)}/"
 
     def line_of(self, package: str) -> Line | None:
         """The line that names a package, or that of the file in which all versions are locked."""
@@ -269,7 +273,7 @@ def read(path: Path, added: tuple[str, ...] = ()) -> Asked:
 
     It is a requirements file, a pyproject.toml, a pylock.toml, a uv.lock, or a folder of wheels.
     """
-    shelf = _shelf(path if path.is_dir() else path.parent / SHELF)
+    shelf = _shelf(_shelf_folder(path))
     if path.is_dir():
         named = {"==".join(_parsed(wheel)): wheel for wheel in shelf}
         lines = tuple(Line(wheel, 0, requirement) for requirement, wheel in named.items())
@@ -450,6 +454,11 @@ def _dynamic(project: dict[str, Any]) -> list[str]:
     """The fields that the metadata of a project leave to its build."""
     found = project.get("dynamic", [])
     return [str(one) for one in found] if isinstance(found, list) else []
+
+
+def _shelf_folder(path: Path) -> Path:
+    """The shelf beside a file that asks, or the folder of wheels that does."""
+    return path if path.is_dir() else path.parent / SHELF
 
 
 def _shelf(folder: Path) -> tuple[Path, ...]:

@@ -1,18 +1,24 @@
 """All wheels that the roles of a service need on their targets, as the locks that are kept say, or resolved anew."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import link_whole, sha256_of, write_whole
 from cloudservice.names import is_file_name
 from packager import locks, pins, store
 from packager.locks import Lock
+from packager.pins import Pin
 from packager.policy import KEEP, Need, Policy, deviations
 from packager.progress import Report
+from packager.target import Target
+
+if TYPE_CHECKING:
+    from packager.index import Access
+    from packager.renewal import Renewal
 
 FOLDER = "wheelhouse"
 _NOTE = ".rolepack-wheels"
@@ -50,22 +56,52 @@ class Wheelhouse:
         return tuple(sorted(distinct, key=lambda wheel: (wheel.path.name, wheel.sha256)))
 
 
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """An sdist in the store, of which only another machine may make a wheel for the target of some roles."""
+
+    name: str
+    version: str
+    sdist: Path
+    target: Target
+    roles: tuple[str, ...]
+
+
 def prepare(needs: Mapping[str, Need], report: Report, policy: Policy = KEEP) -> Wheelhouse:
     """The wheels of every role, by the role's name.
 
     A lock that is kept and still answers what is asked decides; else its versions are kept where they can be.
     ServiceError with every package of every role that cannot be had.
     """
-    found = _each(lambda need: _look(need, policy), needs.values())
-    looked = dict(zip(needs, found, strict=True))
-    made = {role: kept for role, (kept, is_fresh) in looked.items() if kept and is_fresh and _is_whole(kept, policy)}
+    looked = _look(needs, policy)
+    made = {role: one.kept for role, one in looked.items() if one.kept and one.is_done(policy)}
     remarks: list[str] = []
-    rest = {role: (needs[role], *looked[role]) for role in needs if role not in made}
+    rest = {role: one for role, one in looked.items() if role not in made}
     if rest:
         for role, (lock, told) in _renew(rest, report, policy).items():
             made[role] = lock
             remarks += (f"{role}: {remark}" for remark in (*told, *deviations(needs[role].held, lock.versions)))
     return Wheelhouse({role: made[role] for role in needs}, tuple(remarks))
+
+
+def lacking(needs: Mapping[str, Need], report: Report, policy: Policy = KEEP) -> tuple[Lacking, ...]:
+    """What `prepare` would refuse, or take in an older version, because no build here gives a wheel for its target.
+
+    What can be built here has been when this returns. ServiceError with what cannot be resolved or fetched at all.
+    """
+    rest = {role: one for role, one in _look(needs, policy).items() if not one.is_done(policy)}
+    if not rest:
+        return ()
+    begun = _begin(rest, report, replace(policy, wheels=False, builder=None))
+    found = _each(lambda one: one.renewal.lacking(one.pins), begun.values())
+    roles: dict[tuple[Pin, Target], list[str]] = {}
+    for role, pins_lacking in zip(begun, found, strict=True):
+        for pin in pins_lacking:
+            roles.setdefault((replace(pin, url=""), needs[role].target), []).append(role)
+    return tuple(
+        Lacking(pin.name, pin.version, store.path_of(pin.sha256, pin.filename), target, tuple(names))
+        for (pin, target), names in roles.items()
+    )
 
 
 def write(place: Path, house: Wheelhouse) -> None:
@@ -101,28 +137,49 @@ def write(place: Path, house: Wheelhouse) -> None:
     write_whole(note, "".join(f"{name}\n" for name in sorted(wanted)))
 
 
-def _look(need: Need, policy: Policy) -> tuple[Lock | None, bool]:
-    """The lock that is kept, and whether it answers what is asked now and is to stay."""
+class _Looked(NamedTuple):
+    """What a role needs, the lock that is kept of it, and whether that answers what is asked now and is to stay."""
+
+    need: Need
+    kept: Lock | None
+    is_fresh: bool
+
+    def is_done(self, policy: Policy) -> bool:
+        """Whether nothing is left to do: the store has the wheels, if they are wanted.
+
+        A folder may have changed without a trace.
+        """
+        if self.kept is None or not self.is_fresh:
+            return False
+        entries = self.kept.entries if policy.wheels else ()
+        return all(one.pin.kind != "folder" and store.has(one.sha256, one.wheel) for one in entries)
+
+
+def _look(needs: Mapping[str, Need], policy: Policy) -> dict[str, _Looked]:
+    """What there is of each role; ServiceError with the faults of all locks."""
+    return dict(zip(needs, _each(lambda need: _look_at(need, policy), needs.values()), strict=True))
+
+
+def _look_at(need: Need, policy: Policy) -> _Looked:
     if need.asked.is_nothing:
-        return Lock(need.target, need.fingerprint, ()), True
+        return _Looked(need, Lock(need.target, need.fingerprint, ()), True)
     kept = locks.load(need.asked, need.target)
     if kept is None or not policy.keeps:
-        return kept, False
+        return _Looked(need, kept, False)
     # Whoever has edited the lock cannot have edited away what the lines allow.
     is_allowed = all(pins.is_allowed(need.asked, entry.pin) for entry in kept.entries)
-    return kept, is_allowed and kept.asked == need.fingerprint
+    return _Looked(need, kept, is_allowed and kept.asked == need.fingerprint)
 
 
-def _is_whole(lock: Lock, policy: Policy) -> bool:
-    """Whether the store has the wheels of a lock, if they are wanted; a folder may have changed without a trace."""
-    entries = lock.entries
-    return not policy.wheels or all(one.pin.kind != "folder" and store.has(one.sha256, one.wheel) for one in entries)
+class _Begun(NamedTuple):
+    """The renewal of a role, and what it gets."""
+
+    renewal: "Renewal"
+    pins: tuple[Pin, ...]
 
 
-def _renew(
-    roles: Mapping[str, tuple[Need, Lock | None, bool]], report: Report, policy: Policy
-) -> dict[str, tuple[Lock, list[str]]]:
-    """Resolve, fetch and build for some roles; the lock of each, and what is to be said of it."""
+def _begin(roles: Mapping[str, _Looked], report: Report, policy: Policy) -> dict[str, _Begun]:
+    """Resolve for some roles, and fetch what has to be built."""
     from packager import index
 
     with ThreadPoolExecutor(1) as pool:
@@ -136,19 +193,35 @@ def _renew(
     }
     to_resolve = [role for role, renewal in renewals.items() if renewal.has_to_resolve]
     if to_resolve:
-        labels = dict.fromkeys(roles[role][0].target.label for role in to_resolve)
+        labels = dict.fromkeys(roles[role].need.target.label for role in to_resolve)
         report(f"Resolving {', '.join(to_resolve)} for {', '.join(labels)}", 0, 0)
-    pairs = list(zip(renewals.values(), _each(Renewal.pins, renewals.values(), threads=_AT_ONCE), strict=True))
-    wanted = {pin: renewal.access for renewal, some in pairs for pin in some if renewal.wants(pin)}
-    fetch.fetch({pin: access for pin, access in wanted.items() if not pin.is_wheel}, report)
+    found = _each(Renewal.pins, renewals.values(), threads=_AT_ONCE)
+    begun = {role: _Begun(renewals[role], some) for role, some in zip(renewals, found, strict=True)}
+    fetch.fetch(_wanted(begun.values(), wheels=False), report)
+    return begun
+
+
+def _wanted(begun: Iterable[_Begun], wheels: bool) -> "dict[Pin, Access]":
+    """How to fetch the files that roles need: wheels, or what wheels are built from."""
+    return {
+        pin: renewal.access for renewal, some in begun for pin in some if pin.is_wheel == wheels and renewal.wants(pin)
+    }
+
+
+def _renew(roles: Mapping[str, _Looked], report: Report, policy: Policy) -> dict[str, tuple[Lock, list[str]]]:
+    """Resolve, fetch and build for some roles; the lock of each, and what is to be said of it."""
+    begun = _begin(roles, report, policy)
+    from packager import fetch
+
+    wheels = _wanted(begun.values(), wheels=True)
     made: list[tuple[Lock, list[str]]] = []
     # What has to be built is built while wheels are fetched.
     work = [
-        lambda: fetch.fetch({pin: access for pin, access in wanted.items() if pin.is_wheel}, report),
-        lambda: made.extend(_each(lambda pair: pair[0].lock(pair[1]), pairs)),
+        lambda: fetch.fetch(wheels, report),
+        lambda: made.extend(_each(lambda one: one.renewal.lock(one.pins), begun.values())),
     ]
     _each(lambda one: one(), work, threads=2)
-    return dict(zip(roles, made, strict=True))
+    return dict(zip(begun, made, strict=True))
 
 
 def _each(work: Callable[[_Given], _Got], things: Collection[_Given], threads: int = 1) -> list[_Got]:

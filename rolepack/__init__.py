@@ -12,6 +12,7 @@ try:
     import cloudservice  # noqa: F401
     import emulator  # noqa: F401
     import packager  # noqa: F401
+    import publisher  # noqa: F401
 finally:
     del sys.path[0]
 
@@ -25,8 +26,10 @@ from rolepack import (
     check,
     doctor,
     emulate,
+    machines,
     new,
     package,
+    publish,
     running,
     site,
     webapp,
@@ -56,6 +59,13 @@ namespace = Collection(
     running.execute,
     running.shell,
     running.stop,
+    machines.hosts,
+    publish.publish,
+    publish.rollback,
+    publish.swap,
+    publish.deployments,
+    publish.retire,
+    publish.deploy_unlock,
     certificate.certificate,
     webapp.webapp_build,
     webapp.webapp_run,

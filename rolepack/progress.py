@@ -4,8 +4,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from packager.progress import Report
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 
 @contextmanager
@@ -19,11 +23,23 @@ def shown(quiet: bool = False) -> Iterator[Report]:
         yield _lines()
 
 
-def _bars() -> Iterator[Report]:
+@contextmanager
+def transfers(quiet: bool = False) -> Iterator[Report]:
+    """The same for bytes that travel: a bar has their rate, and the time that is left."""
+    if quiet or not sys.stderr.isatty():
+        with shown(quiet) as report:
+            yield report
+    else:
+        from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        yield from _bars(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+
+
+def _bars(*more: "ProgressColumn") -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *(more or (TimeElapsedColumn(),)))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         known: dict[str, TaskID] = {}
         endless: set[str] = set()

@@ -76,7 +76,7 @@ class Meant(NamedTuple):
 def mean(package: str | None, service: str | None, configuration: str | None) -> Meant:
     """What the options of a command mean: a bundle, or else the service that the user stands in."""
     if package:
-        return _of_package(Path(package), service, configuration)
+        return of_package(Path(package), service, configuration)
     return _of_sources(service_folder(service), configuration)
 
 
@@ -88,10 +88,10 @@ def _of_sources(root: Path, configuration: str | None) -> Meant:
     return Meant(root, root, folder.load(root, name), folder.configuration_file(root, name), False)
 
 
-def _of_package(file: Path, service: str | None, configuration: str | None) -> Meant:
+def of_package(file: Path, service: str | None, configuration: str | None, usual: str = "Local") -> Meant:
     """The service in a bundle, run with the state of the service that the user stands in, or else with its own.
 
-    The configuration is one beside the bundle, or else one of that service.
+    The configuration is one beside the bundle, or else one of that service; without a name, the `usual` one.
     """
     from cloudservice import folder
     from cloudservice.errors import ServiceError
@@ -106,7 +106,7 @@ def _of_package(file: Path, service: str | None, configuration: str | None) -> M
         root = None
     beside = file.absolute().parent
     there = {**(folder.configurations(root) if root else {}), **folder.configurations(beside)}
-    name = configuration or folder.usual_of(there, "Local")
+    name = configuration or folder.usual_of(there, usual)
     found = next((path for one, path in there.items() if one.lower() == name.lower()), None)
     path = found or folder.configuration_file(beside, name)
     with progress.shown() as report:

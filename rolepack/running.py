@@ -1,4 +1,4 @@
-"""invoke status, logs, stop, scale, restart, exec, shell: what to do with a service that is emulated."""
+"""invoke status, logs, stop, scale, restart, exec, shell: a service that runs, here or on its own machines."""
 
 import contextlib
 import os
@@ -10,29 +10,45 @@ from typing import Any
 from invoke import Context, Exit
 
 from rolepack.command import AS_JSON, SERVICE, command, counted, say, say_json, service_folder, table
+from rolepack.reached import HOSTS, SLOT
+from rolepack.remote import REMOTE
+
+_SLOT = f"With --remote: {SLOT}"
+_HOSTS = f"With --remote: {HOSTS}"
 
 
-@command(help={"service": SERVICE, "json": AS_JSON})
-def status(_context: Context, service: str | None = None, json: bool = False) -> None:
-    """Show what the running emulator does: endpoints, and the state of each instance.
+@command(help={"service": SERVICE, "json": AS_JSON, "remote": REMOTE, "slot": _SLOT, "hosts": _HOSTS})
+def status(
+    _context: Context,
+    service: str | None = None,
+    json: bool = False,
+    remote: bool = False,
+    slot: str = "production",
+    hosts: str | None = None,
+) -> None:
+    """Show what the running emulator does, or the machines: endpoints, and the state of each instance.
 
     Example: invoke status --json
     """
     from emulator import client
+    from rolepack import remote as machines
 
-    now = client.status(service_folder(service))
+    now = machines.status(service, hosts, slot) if remote else client.status(service_folder(service))
     if json:
         say_json(now)
         return
     about = f"service '{now['service']}', configuration {now['configuration']}, {now['deployment']}"
-    say(f"{about}, process {now['emulator']['pid']} since {now['emulator']['started']}")
+    where = slot if remote else f"process {now['emulator']['pid']} since {now['emulator']['started']}"
+    say(f"{about}, {where}")
     for name, url in now["endpoints"].items():
         say(f"  {name} at {url}")
-    rows = [("INSTANCE", "STATE", "PID", "RESTARTS", "LISTENS AT", "LAST END")]
+    heads = ("INSTANCE", "STATE", "PID", "RESTARTS", "LISTENS AT", "LAST END")
+    rows = [("HOST", *heads) if remote else heads]
     for one in now["instances"]:
         listens = " ".join(f"{name}={at['address']}:{at['port']}" for name, at in one["endpoints"].items())
         reason = (one["reason"] or "").partition("\n")[0]
-        rows.append((one["name"], one["state"], str(one["pid"] or ""), str(one["restarts"]), listens, reason))
+        row = (one["name"], one["state"], str(one["pid"] or ""), str(one["restarts"]), listens, reason)
+        rows.append((one["host"], *row) if remote else row)
     for line in table(rows):
         say(line)
     for line in not_run(now):
@@ -51,6 +67,9 @@ def status(_context: Context, service: str | None = None, json: bool = False) ->
         "grep": "Only lines in which this regular expression matches.",
         "follow": "Go on with what is added, also over the end of the emulator and its next start.",
         "json": "Print a JSON object a line, for programs.",
+        "remote": REMOTE,
+        "slot": _SLOT,
+        "hosts": _HOSTS,
     },
 )
 def logs(
@@ -62,6 +81,9 @@ def logs(
     grep: str | None = None,
     follow: bool = False,
     json: bool = False,
+    remote: bool = False,
+    slot: str = "production",
+    hosts: str | None = None,
 ) -> None:
     """Print the logs of the latest run in the order of time, each line with its instance; it need not run any more.
 
@@ -70,11 +92,17 @@ def logs(
     from json import dumps
 
     from emulator import logs as kept
+    from rolepack import remote as machines
 
     wanted = kept.Wanted(instance, role, kept.moment(since) if since else None, _pattern(grep))
+    if remote:
+        lines = machines.logs(service, hosts, slot, wanted, follow)
+    else:
+        lines = kept.lines(service_folder(service), wanted, follow)
     with contextlib.suppress(KeyboardInterrupt):  # the way to end following
-        for line in kept.lines(service_folder(service), wanted, follow):
-            say(dumps(line._asdict()) if json else f"{line.instance} | {line.text}")
+        for line in lines:
+            text = machines.shown(line.text) if remote else line.text
+            say(dumps(line._asdict()) if json else f"{line.instance} | {text}")
 
 
 @command(help={"service": SERVICE})
@@ -127,9 +155,20 @@ def scale(_context: Context, role: list[str], service: str | None = None) -> Non
         "service": SERVICE,
         "instance": "Restart this instance; repeatable.",
         "role": "Restart all instances of this role; repeatable.",
+        "remote": REMOTE,
+        "slot": _SLOT,
+        "hosts": _HOSTS,
     },
 )
-def restart(_context: Context, instance: list[str], role: list[str], service: str | None = None) -> None:
+def restart(
+    _context: Context,
+    instance: list[str],
+    role: list[str],
+    service: str | None = None,
+    remote: bool = False,
+    slot: str = "production",
+    hosts: str | None = None,
+) -> None:
     """Recycle instances of the running service, one update domain at a time.
 
     Example: invoke restart --role frontend
@@ -137,19 +176,36 @@ def restart(_context: Context, instance: list[str], role: list[str], service: st
     from cloudservice.errors import Fault, ServiceError
     from emulator import client
     from emulator.wishes import Restart, to_message
+    from rolepack import remote as machines
 
     if not instance and not role:
         raise ServiceError(Fault("restart", "nothing is named", "Add --instance NAME or --role NAME"))
-    client.change(service_folder(service), to_message(Restart(tuple(role), tuple(instance))), say)
+    if remote:
+        machines.restart(service, hosts, slot, role, instance)
+    else:
+        client.change(service_folder(service), to_message(Restart(tuple(role), tuple(instance))), say)
     say(f"Restarted {', '.join([*role, *instance])}.")
 
 
 @command(
     name="exec",
     positional=["instance"],
-    help={"service": SERVICE, "instance": "The instance whose environment and folder the command gets."},
+    help={
+        "service": SERVICE,
+        "instance": "The instance whose environment and folder the command gets.",
+        "remote": REMOTE,
+        "slot": _SLOT,
+        "hosts": _HOSTS,
+    },
 )
-def execute(_context: Context, instance: str, service: str | None = None) -> None:
+def execute(
+    _context: Context,
+    instance: str,
+    service: str | None = None,
+    remote: bool = False,
+    slot: str = "production",
+    hosts: str | None = None,
+) -> None:
     """Run a command with the environment and in the folder of an instance; it is what stands behind `--`.
 
     Example: invoke exec --instance frontend_IN_0 -- python manage.py migrate
@@ -160,6 +216,10 @@ def execute(_context: Context, instance: str, service: str | None = None) -> Non
     if not words:
         remedy = "Write it behind two dashes: exec --instance NAME -- python --version"
         raise ServiceError(Fault("exec", "no command is named", remedy))
+    if remote:
+        from rolepack import remote as machines
+
+        raise Exit(code=machines.execute(service, hosts, slot, instance, words))
     _run_inside(service, instance, words)
 
 

@@ -1,11 +1,22 @@
 """invoke lock and invoke wheels: which packages each role gets, and the files of them."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from invoke import Context
 
 from rolepack import needs
-from rolepack.command import AS_JSON, SERVICE, command, counted, say, say_json, service_folder, silent
+from rolepack.command import AS_JSON, SERVICE, command, counted, listed, say, say_json, service_folder, silent
+
+if TYPE_CHECKING:
+    from packager.policy import Builder, Need, Policy
+    from packager.progress import Report
+    from packager.wheelhouse import Wheelhouse
+
+"""Beside the definition: the machines that commands may use."""
 
 
 @command(
@@ -76,6 +87,7 @@ def lock(
         "python": needs.PYTHON,
         "offline": needs.OFFLINE,
         "output": "The folder for them (default: dist/wheelhouse in the service's folder).",
+        "build_on": "Build what has C code and no wheel for Windows on this machine of hosts.yaml.",
         "json": AS_JSON,
     },
 )
@@ -86,6 +98,7 @@ def wheels(
     python: str | None = None,
     offline: bool = False,
     output: str | None = None,
+    build_on: str | None = None,
     json: bool = False,
 ) -> None:
     """Put the wheels of all roles into one folder, with the lock of each, and nothing else of the service.
@@ -98,16 +111,88 @@ def wheels(
     from rolepack import progress
 
     root = service_folder(service)
-    asked = needs.of_service(root, target, python)
     place = Path(output) if output else root / "dist" / wheelhouse.FOLDER
+    tell = silent if json else say
     with progress.shown(quiet=json) as report:
-        house = wheelhouse.prepare(asked, report, Policy(offline=offline))
-        wheelhouse.write(place, house)
-    needs.keep(asked, house, silent if json else say)
+        order = _Order(root, lambda: needs.of_service(root, target, python), Policy(offline=offline), report, tell)
+        made = _gather(order) if build_on is None else _gather_with(build_on, order)
+        wheelhouse.write(place, made.house)
+    needs.keep(made.asked, made.house, tell)
+    house = made.house
     if json:
         names = {role: [wheel.path.name for wheel in house.wheels_of(role)] for role in house.roles}
-        say_json({"folder": str(place.resolve()), "roles": names})
+        shelved = {role: [path.name for path in paths] for role, paths in made.shelved.items()}
+        say_json({"folder": str(place.resolve()), "roles": names, "shelved": shelved})
         return
-    for remark in house.remarks:
+    for remark in (*house.remarks, *made.remarks):
         say(remark)
     say(f"{shown(place)}/ has {counted(house.wheels, 'wheel')} for {', '.join(house.roles)}, and a lock for each role.")
+
+
+class _Order(NamedTuple):
+    """Which wheels to gather: `read` tells what the roles need by now."""
+
+    root: Path
+    read: "Callable[[], dict[str, Need]]"
+    policy: "Policy"
+    report: "Report"
+    tell: Callable[[str], None]
+
+
+class _Gathered(NamedTuple):
+    """What the roles need and get, the wheels that are new on their shelves, and what is to be said of these."""
+
+    asked: "dict[str, Need]"
+    house: "Wheelhouse"
+    shelved: "dict[str, list[Path]]"
+    remarks: "list[str]"
+
+
+def _gather(order: _Order) -> _Gathered:
+    from packager import wheelhouse
+
+    asked = order.read()
+    return _Gathered(asked, wheelhouse.prepare(asked, order.report, order.policy), {}, [])
+
+
+def _gather_with(host: str, order: _Order) -> _Gathered:
+    """The same with a machine that builds what cannot be built here, for the shelves of the roles."""
+    from packager import shelf, wheelhouse
+
+    asked = order.read()
+    lacking = wheelhouse.lacking(asked, order.report, order.policy)
+    for one in lacking:
+        order.tell(f"{one.name} {one.version} for {listed(one.roles)} is built on {host}.")
+    shelved: dict[str, list[Path]] = {}
+    with _builder(order.root, host, order.tell) if lacking else nullcontext() as builder:
+        policy = replace(order.policy, builder=builder)
+        house = wheelhouse.prepare(asked, order.report, policy)
+        # A wheel may need more than its sdist has told here, and that may have to be built there too.
+        while put := shelf.put(asked, house.roles):
+            shelved = {role: [*shelved.get(role, ()), *put.get(role, ())] for role in {**shelved, **put}}
+            asked = order.read()
+            house = wheelhouse.prepare(asked, order.report, policy)
+    for line in _told(host, shelved):
+        order.tell(line)
+    return _Gathered(asked, house, shelved, shelf.remarks(house.roles))
+
+
+def _told(host: str, shelved: "dict[str, list[Path]]") -> Iterator[str]:
+    """What is new on the shelves, in words."""
+    from cloudservice.files import shown
+
+    if not shelved:
+        yield f"Nothing had to be built on {host}."
+    for paths in shelved.values():
+        for path in paths:
+            yield f"Put {path.name} into {shown(path.parent)}/: commit it, and nobody needs {host} for it again."
+
+
+@contextmanager
+def _builder(root: Path, host: str, tell: Callable[[str], None]) -> "Iterator[Builder]":
+    """What builds on a machine of the hosts file, until the block ends."""
+    from publisher import building, hosts
+    from rolepack import reached
+
+    with building.builder(root / hosts.FILE, host, reached.passwords(), tell) as build:
+        yield lambda sdist, target: build(sdist, target.minor)

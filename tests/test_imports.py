@@ -1,17 +1,21 @@
 """The one-way order between our packages, and the one owner of each outside thing."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from publisher import archive
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "cloudservice": {"cloudservice"},
     "packager": {"cloudservice", "packager"},
     "emulator": {"cloudservice", "emulator"},
-    "rolepack": {"cloudservice", "packager", "emulator", "rolepack"},
+    "publisher": {"cloudservice", "publisher"},
+    "rolepack": {"cloudservice", "packager", "emulator", "publisher", "rolepack"},
 }
 OURS = {*MAY_IMPORT, "templates", "tasks", "roles", "tests"}
 OWNERS = {
@@ -21,8 +25,8 @@ OWNERS = {
     "jinja2": {"packager/scaffold.py"},
     "uv": {"packager"},
     "packaging": {"packager"},
-    "wheel": {"packager/build.py"},
-    "requests": {"packager/fetch.py"},
+    "wheel": {"packager/wheelfile.py"},
+    "requests": {"packager/fetch.py", "publisher/remote.py"},
     "platformdirs": {"packager"},
     "pathspec": {"packager/contents.py"},
     "deflate": {"packager/archive.py"},
@@ -35,7 +39,12 @@ OWNERS = {
     "dotenv": {"cloudservice/app_settings.py"},
     "flask": {"emulator/appservice/defaultsite"},
     "watchfiles": {"emulator/watch.py"},
+    "winrm": {"publisher/remote.py"},
+    "spnego": {"publisher/remote.py"},
+    "keyring": {"publisher/passwords.py"},
+    "yaml": {"publisher/hosts.py", "rolepack/options.py", "packager/appservice"},
     "subprocess": {
+        "publisher/agent",
         "packager/tools.py",
         "emulator/spawn.py",
         "emulator/client.py",
@@ -73,6 +82,16 @@ def imported_whole(module: Path) -> Iterator[str]:
             yield str(node.module)
 
 
+def imported_modules(module: Path) -> Iterator[str]:
+    """The modules that a module imports, also where it imports them from their package."""
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = (ROOT / str(node.module).replace(".", "/")).is_dir()
+            yield from (f"{node.module}.{alias.name}" for alias in node.names) if package else (str(node.module),)
+
+
 def belongs_to(module: Path, owners: set[str]) -> bool:
     return any(module.as_posix() == owner or module.as_posix().startswith(f"{owner}/") for owner in owners)
 
@@ -87,6 +106,16 @@ def test_a_role_s_interpreter_finds_all_that_its_programs_import(module):
     if belongs_to(module, {"emulator/hosts"}):
         ours = [name for name in imported_whole(module) if name.partition(".")[0] in OURS]
         assert all(name == "emulator.hosts" or name.startswith("emulator.hosts.") for name in ours)
+
+
+@each_module
+def test_a_host_s_python_finds_all_that_its_programs_import(module):
+    if belongs_to(module, {"publisher/agent"}):
+        ours = {name for name in imported_modules(module) if name.partition(".")[0] in OURS}
+        shared = {f"cloudservice.{name}" for name in archive.SHARED}
+        assert {name for name in ours if not name.startswith("publisher.agent")} <= shared
+        outside = {name.partition(".")[0] for name in imported_modules(module)} - OURS
+        assert outside <= sys.stdlib_module_names
 
 
 @each_module

@@ -124,7 +124,8 @@ def test_c_code_without_a_windows_wheel_is_refused_and_an_optional_c_part_left_o
     assert fault.replace(f"{shown(tmp_path)}/", "").endswith(
         "role1/requirements.txt:2: netifaces 0.11.0 cannot be bundled for Windows x64, CPython 3.12: it has no wheel "
         "for it, and building here makes a linux_x86_64 wheel (it has C code). Pin a version that has a win_amd64 "
-        'wheel, put a wheel in role1/wheels/, build it on a Windows host, or mark it ; sys_platform != "win32".'
+        "wheel, put a wheel in role1/wheels/, build it on a Windows host with `invoke wheels --build-on HOST`, or mark "
+        'it ; sys_platform != "win32".'
     )
 
 

@@ -1,0 +1,1 @@
+"""From a bundle to the Windows machines that serve it, over WinRM."""

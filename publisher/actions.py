@@ -1,0 +1,72 @@
+"""What can be done with versions that are on the hosts already: go back, exchange the slots, forget one, unlock."""
+
+from collections.abc import Mapping
+
+from cloudservice.errors import Fault, ServiceError
+from publisher import known
+from publisher.agent.values import SLOTS, Entry, State
+from publisher.known import Known
+from publisher.walk import Change
+
+
+def back(there: Mapping[str, Known], slot: str) -> dict[str, Change]:
+    """Each host goes back to what its slot ran before; ServiceError if that is not the same version everywhere."""
+    before = {name: one.state.in_slot(slot).previous[:1] for name, one in there.items()}
+    faults = [
+        Fault(f"host '{name}'", f"its {slot} has run nothing before", "Publish the version that you want")
+        for name, entries in before.items()
+        if not entries
+    ]
+    if faults:
+        raise ServiceError(*faults)
+    _must_agree({name: entries[0] for name, entries in before.items()})
+    return {name: Change(one.state, _back(one.state, slot)) for name, one in there.items()}
+
+
+def exchange(there: Mapping[str, Known], moment: str) -> dict[str, Change]:
+    """Each host exchanges its slots; those that a swap has left behind, when it was interrupted, follow it.
+
+    ServiceError where staging runs nothing.
+    """
+    slots = known.agreed(there)
+    is_interrupted = any(one.state.slots != slots for one in there.values())
+    empty = [] if is_interrupted else [name for name, one in there.items() if one.entry(SLOTS[1]) is None]
+    if empty:
+        remedy = "Publish a version with --slot staging first"
+        raise ServiceError(*(Fault(f"host '{name}'", "its staging runs nothing", remedy) for name in empty))
+    after = slots if is_interrupted else dict(zip(SLOTS, (slots[SLOTS[1]], slots[SLOTS[0]]), strict=True))
+    return {
+        name: Change(one.state, one.state._replace(slots=after, swapped=moment, awaited=SLOTS))
+        for name, one in there.items()
+    }
+
+
+def must_not_run(there: Mapping[str, Known], version: str) -> None:
+    """ServiceError if a version runs on a host, or is not known to any."""
+    faults = [
+        Fault(f"host '{name}'", f"version {version} runs in {slot}", "Publish another one first, or go back")
+        for name, one in there.items()
+        for slot in SLOTS
+        if (entry := one.entry(slot)) and entry.version == version
+    ]
+    kept = known.versions(there.values())
+    if version not in kept:
+        remedy = f"Kept are {', '.join(sorted(kept)) or 'none'}"
+        faults.append(Fault("retire", f"no host has a version {version}", remedy))
+    if faults:
+        raise ServiceError(*faults)
+
+
+def _back(state: State, slot: str) -> State:
+    letter = state.slots[slot]
+    now = state.deployments[letter]
+    changed = now._replace(current=now.previous[0], previous=now.previous[1:])
+    return state._replace(deployments={**state.deployments, letter: changed}, awaited=(slot,))
+
+
+def _must_agree(before: Mapping[str, Entry]) -> None:
+    versions = {entry.version for entry in before.values()}
+    if len(versions) > 1:
+        told = "; ".join(f"{name}: {entry.version}" for name, entry in before.items())
+        wrong = f"the hosts have run different versions before ({told})"
+        raise ServiceError(Fault("rollback", wrong, "Publish the bundle of the version that you want"))

@@ -1,0 +1,90 @@
+"""Sites of IIS, by its command appcmd."""
+
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+from cloudservice.errors import Fault, ServiceError
+from publisher.agent import system
+from publisher.agent.values import Binding, Site
+
+_APPLICATION = "{6f1c6f2e-5d0f-4f43-9d0b-1b8a6f5b8c10}"
+"""Who has bound a certificate to a port: this tool. A GUID of our own."""
+_APPCMD = "appcmd.exe"
+
+
+def put(name: str, site: Site) -> None:
+    """Make a site with an application pool of its own, in place of what has that name; it does not answer yet."""
+    remove(name)
+    pool = ["/managedRuntimeVersion:", "/processModel.identityType:NetworkService", "/autoStart:false"]
+    system.run(_APPCMD, "add", "apppool", f"/name:{name}", *pool)
+    bindings = ",".join(_binding(one) for one in site.bindings)
+    about = [f"/bindings:{bindings}", f"/physicalPath:{site.directory}", "/serverAutoStart:false"]
+    system.run(_APPCMD, "add", "site", f"/name:{name}", *about)
+    system.run(_APPCMD, "set", "app", f"{name}/", f"/applicationPool:{name}")
+    for below in site.below:
+        folder = f"/physicalPath:{below.directory}"
+        if below.is_application:
+            system.run(_APPCMD, "add", "app", f"/site.name:{name}", f"/path:{below.path}", folder)
+            system.run(_APPCMD, "set", "app", f"{name}{below.path}", f"/applicationPool:{name}")
+        else:
+            system.run(_APPCMD, "add", "vdir", f"/app.name:{name}/", f"/path:{below.path}", folder)
+    for one in site.bindings:
+        if one.protocol == "https":
+            _secure(one)
+
+
+def start(name: str) -> None:
+    """Let a site answer, now and whenever Windows starts."""
+    system.run(_APPCMD, "set", "apppool", name, "/autoStart:true")
+    system.run(_APPCMD, "set", "site", name, "/serverAutoStart:true")
+    system.run(_APPCMD, "start", "apppool", f"/apppool.name:{name}")
+    system.run(_APPCMD, "start", "site", f"/site.name:{name}")
+
+
+def remove(name: str) -> None:
+    """Stop a site and forget it, if there is one."""
+    for kind in ("site", "apppool"):
+        if system.attempt(_APPCMD, "list", kind, name)[0] == 0:
+            system.attempt(_APPCMD, "stop", kind, f"/{kind}.name:{name}")
+            system.run(_APPCMD, "delete", kind, name)
+
+
+def is_started(name: str) -> bool:
+    """Whether a site answers."""
+    return "state:Started" in system.attempt(_APPCMD, "list", "site", name)[1]
+
+
+def forget_applications(folder: str) -> None:
+    """Let FastCGI forget, and end, the applications whose interpreter lies in a folder."""
+    section = "/section:system.webServer/fastCgi"
+    code, listed = system.attempt(_APPCMD, "list", "config", section)
+    if code:
+        return
+    for path, arguments in _applications(listed):
+        if path.lower().startswith(f"{folder.lower()}\\"):
+            one = f"/-[fullPath='{path}',arguments='{arguments}']"
+            system.run(_APPCMD, "set", "config", section, one, "/commit:apphost")
+
+
+def _applications(listed: str) -> Iterator[tuple[str, str]]:
+    try:
+        root = ElementTree.fromstring(listed)  # noqa: S314 - IIS's own configuration
+    except ElementTree.ParseError:
+        return
+    for one in root.iter("application"):
+        yield one.get("fullPath", ""), one.get("arguments", "")
+
+
+def _binding(one: Binding) -> str:
+    return f"{one.protocol}/*:{one.port}:{one.host}"
+
+
+def _secure(one: Binding) -> None:
+    """Bind a certificate to the port of a binding for https."""
+    if not one.certificate:
+        wrong = f"port {one.port} is for https, and no certificate is given for it"
+        raise ServiceError(Fault("IIS", wrong, "Name the endpoint's certificate, and its thumbprint in the .cscfg"))
+    at = f"ipport=0.0.0.0:{one.port}"
+    system.attempt("netsh.exe", "http", "delete", "sslcert", at)
+    about = [f"certhash={one.certificate}", f"appid={_APPLICATION}", "certstorename=MY"]
+    system.run("netsh.exe", "http", "add", "sslcert", at, *about)

@@ -1,0 +1,83 @@
+"""The programs of a host: a session with a publisher, a change, an instance's worker, a startup task."""
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.plain import to_plain
+from publisher.agent import bring, frames, states, steps, verbs, worker
+from publisher.agent.bring import Program
+from publisher.agent.place import Place
+
+
+def main(archive: str, words: Sequence[str]) -> None:
+    """Run a program; the archive lies in the folder `agent` of rolepack's own."""
+    root = Path(archive).parent.parent
+    verb, *rest = words
+    _PROGRAMS[verb](root, Program(sys.executable, archive), rest)
+
+
+def session(root: Path, program: Program, _words: Sequence[str]) -> None:
+    """Do what comes in, line by line, until nothing more does."""
+    lines = iter(sys.stdin.buffer.readline, b"")
+    for line in lines:
+        asked = frames.decode(line)
+        place = Place(root, asked["service"])
+        _say(_answer(verbs.Session(place, program, lines, _say), asked))
+
+
+def switch(root: Path, program: Program, words: Sequence[str]) -> None:
+    """Make a service what it is to be."""
+    bring.bring(Place(root, words[0]), program)
+
+
+def run(root: Path, _program: Program, words: Sequence[str]) -> None:
+    """Live as an instance's worker; there is one at a time."""
+    place = Place(root, words[0])
+    letter, sha256, slot, name = words[1:]
+    setup = states.setup(place, letter, sha256)
+    instance = next(one for one in setup.slots[slot].instances if one.name == name)
+    if instance.program is None:
+        return
+    with states.alone(place.worker_lock(letter, name), 0.0) as is_alone:
+        if is_alone:
+            worker.Worker(place, letter, setup, instance, instance.program).live()
+
+
+def step(root: Path, _program: Program, words: Sequence[str]) -> None:
+    """Run one startup task of an instance."""
+    place = Place(root, words[0])
+    letter, sha256, slot, name, number = words[1:]
+    setup = states.setup(place, letter, sha256)
+    instance = next(one for one in setup.slots[slot].instances if one.name == name)
+    code = steps.finish(instance, instance.tasks[int(number)])
+    steps.tell(place, letter, instance, int(number), code)
+
+
+_PROGRAMS: Mapping[str, Callable[[Path, Program, Sequence[str]], None]] = {
+    "session": session,
+    "switch": switch,
+    "run": run,
+    "step": step,
+}
+
+
+def _answer(asking: verbs.Session, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to what is asked: a result, or faults, or that there is a fault in these programs."""
+    try:
+        return {"result": verbs.perform(asking, asked)}
+    except ServiceError as error:
+        return {"faults": to_plain(error.faults)}
+    except OSError as error:
+        wrong = f"{error.filename or 'the host'}: {error.strerror or error}"
+        return {"faults": to_plain((Fault(asked["verb"], wrong, "Mend that on the host, then try again"),))}
+    except Exception:
+        return {"bug": traceback.format_exc()}
+
+
+def _say(value: Mapping[str, Any]) -> None:
+    sys.stdout.buffer.write(frames.encode(value))
+    sys.stdout.buffer.flush()

@@ -1,0 +1,102 @@
+"""Whether an instance on this host is Ready: its program lives, its sites answer, its probes are content."""
+
+import http.client
+import socket
+import ssl
+import time
+from typing import NamedTuple
+
+from cloudservice.errors import Fault
+from publisher.agent import iis, worker
+from publisher.agent.place import Place
+from publisher.agent.values import Instance, Question, Setup
+
+_PATIENCE = 5.0
+"""Seconds that one answer may take."""
+_PAUSE = 0.1
+_HERE = "127.0.0.1"
+"""Sites listen at every address."""
+
+
+class _Get(NamedTuple):
+    """A request: where it goes, and the host that it is for if that is another."""
+
+    protocol: str
+    at: str
+    port: int
+    path: str
+    host: str = ""
+    patience: float = _PATIENCE
+
+
+def come_up(place: Place, letter: str, setup: Setup, instance: Instance) -> Fault | None:
+    """Wait until an instance is Ready; else what keeps it from that."""
+    end = time.monotonic() + setup.up_within
+    while True:
+        life = worker.told(place, letter, instance.name)
+        if instance.program and life.has_failed:
+            return Fault(instance.name, f"it does not come up: {life.reason}", "Mend that, then publish again")
+        waits = why_not(place, letter, instance)
+        if waits is None:
+            return None
+        if time.monotonic() > end:
+            wrong = f"it is not Ready after {setup.up_within:g} s: {waits}"
+            return Fault(instance.name, wrong, "Mend that, then publish again")
+        time.sleep(_PAUSE)
+
+
+def why_not(place: Place, letter: str, instance: Instance) -> str | None:
+    """What keeps an instance from being Ready at this moment."""
+    if instance.program:
+        life = worker.told(place, letter, instance.name)
+        if life.state != "Ready":
+            return life.reason or f"its program is {life.state}"
+    for site in instance.sites:
+        if not iis.is_started(place.site(letter, instance.name, site.name)):
+            return f"site {site.name} is stopped"
+        for binding in site.bindings:
+            status = _status(_Get(binding.protocol, _HERE, binding.port, "/", binding.host))
+            if status is None or status >= 500:
+                told = "nothing answers" if status is None else f"the answer is {status}"
+                return f"site {site.name}, port {binding.port}: {told}"
+    return next((why for one in instance.questions if (why := _ask(instance, one))), None)
+
+
+def _ask(instance: Instance, question: Question) -> str | None:
+    """What a probe says against an instance."""
+    at = _HERE if instance.sites else instance.endpoints[question.endpoint].address
+    told = f"the probe of {question.endpoint} at port {question.port}"
+    if question.protocol == "tcp":
+        return None if _listens(at, question) else f"{told} finds nobody there"
+    status = _status(_Get("http", at, question.port, question.path, patience=question.timeout))
+    return None if status == 200 else f"{told} got {status or 'no answer'} for {question.path}"
+
+
+def _listens(at: str, question: Question) -> bool:
+    try:
+        socket.create_connection((at, question.port), question.timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def _status(get: _Get) -> int | None:
+    """The status of the answer to a GET; None if there is none."""
+    connection = (
+        http.client.HTTPSConnection(get.at, get.port, timeout=get.patience, context=_unverified())
+        if get.protocol == "https"
+        else http.client.HTTPConnection(get.at, get.port, timeout=get.patience)
+    )
+    try:
+        about = {"Host": get.host or f"{get.at}:{get.port}", "User-Agent": "Load Balancer Agent"}
+        connection.request("GET", get.path, headers=about)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _unverified() -> ssl.SSLContext:
+    """The certificate is for the names of the service, and this asks the loopback address."""
+    return ssl._create_unverified_context()  # noqa: S323

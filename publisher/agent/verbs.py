@@ -1,0 +1,339 @@
+"""What can be asked of a host in a session. Each verb may be asked again, and then changes nothing, but for `exec`."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cloudservice import lock, names
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import write_whole
+from cloudservice.plain import from_plain, to_plain
+from publisher.agent import (
+    bring,
+    building,
+    certificates,
+    facts,
+    iis,
+    keeping,
+    logfiles,
+    programs,
+    ready,
+    states,
+    steps,
+    store,
+    system,
+    worker,
+)
+from publisher.agent.bring import Program
+from publisher.agent.place import Place
+from publisher.agent.system import Task
+from publisher.agent.values import DEPLOYMENTS, SLOTS, Certificate, Command, Held, Instance, State
+
+Asked = Mapping[str, Any]
+_POLL = 0.05
+_WAKES = 20.0
+"""Seconds after which the scheduled task is started again, if it is not at work."""
+_TRIES = 3
+
+
+class Session(NamedTuple):
+    """Who asks: the service, how these programs are called, the lines that come in, and how something is said."""
+
+    place: Place
+    program: Program
+    lines: Iterator[bytes]
+    say: Callable[[Mapping[str, Any]], None]
+
+
+def look(session: Session, asked: Asked) -> dict[str, Any]:
+    """What the host is, has and runs, who has locked the service, and which of these parts it lacks."""
+    place = session.place
+    held = states.held(place)
+    return {
+        "facts": facts.told(place.root),
+        "held": to_plain(held) if held else None,
+        "state": to_plain(states.state(place)),
+        "done": to_plain(states.done(place)),
+        "missing": store.missing(place, asked.get("parts", {})),
+        "laid": [name for letter in DEPLOYMENTS for name in keeping.laid(place, letter)],
+        "instances": {slot: [one.name for one in states.in_slot(place, slot)] for slot in SLOTS},
+    }
+
+
+def begin(session: Session, asked: Asked) -> dict[str, Any]:
+    """The same, once the service is locked; ServiceError if somebody else has it locked."""
+    place, wanted = session.place, from_plain(Held, asked["held"])
+    system.open_folder(place.root)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    other = states.hold(place, wanted)
+    if other is not None and other.token in asked.get("dead", ()):
+        states.let_go(place, other.token)
+        other = states.hold(place, wanted)
+    if other is not None:
+        return {"other": to_plain(other)}
+    return look(session, asked)
+
+
+def let_go(session: Session, asked: Asked) -> dict[str, Any]:
+    """Unlock the service, if this token has it; without a token, whoever has it."""
+    there = states.let_go(session.place, asked["token"])
+    return {"held": to_plain(there) if there else None}
+
+
+def receive(session: Session, asked: Asked) -> dict[str, Any]:
+    """Take the pieces of parts that follow."""
+    store.receive(session.place, asked["pieces"], session.lines)
+    return {}
+
+
+def lay(session: Session, asked: Asked) -> dict[str, Any]:
+    """Make the folders of a version's instances in a deployment, out of parts."""
+    place, version = session.place, asked["version"]
+    keeping.list_parts(place, version, {sha256 for files in asked["instances"].values() for sha256 in files.values()})
+    store.lay(place, asked["letter"], version, asked["instances"])
+    return {}
+
+
+def certify(_session: Session, asked: Asked) -> dict[str, Any]:
+    """Install certificates, or look for those that come without content: the names of those that are missing."""
+    missing = []
+    for one in asked["certificates"]:
+        certificate = from_plain(Certificate, one["certificate"])
+        if one.get("content"):
+            certificates.install(certificate, bytes.fromhex(one["content"]), one["password"])
+        elif not certificates.is_there(certificate):
+            missing.append(certificate.name)
+    return {"missing": missing}
+
+
+def switch(session: Session, asked: Asked) -> dict[str, Any]:
+    """Make the service what is wanted, and follow how it goes: the faults, if something does not come up.
+
+    What little a host lacks may come with it, in `delivery`: pieces, and what is to be laid of them.
+    """
+    place = session.place
+    if asked.get("delivery"):
+        receive(session, asked["delivery"])
+    _must_hold(place, asked["token"])
+    if asked.get("delivery"):
+        lay(session, asked["delivery"])
+    for letter in DEPLOYMENTS:
+        for name, access in (("setups", system.open_folder), ("Resources", system.own_folder)):
+            if not (place.deployment(letter) / name).is_dir():
+                access(place.deployment(letter) / name)
+    for letter, text in asked["setups"]:
+        _write_setup(place, letter, text)
+    serial = states.state(place).serial + 1
+    states.write_state(place, from_plain(State, {**asked["state"], "serial": serial}))
+    return _follow(session, serial)
+
+
+def restart(session: Session, asked: Asked) -> dict[str, Any]:
+    """Recycle instances of a slot."""
+    place = session.place
+    _must_hold(place, asked["token"])
+    now = states.state(place)
+    letter = now.slots[asked["slot"]]
+    deployment = now.deployments[letter]
+    recycles = {**deployment.recycles, **{name: deployment.recycles.get(name, 0) + 1 for name in asked["instances"]}}
+    changed = {**now.deployments, letter: deployment._replace(recycles=recycles)}
+    after = now._replace(serial=now.serial + 1, deployments=changed, awaited=(asked["slot"],))
+    states.write_state(place, after)
+    return _follow(session, now.serial + 1)
+
+
+def finish(session: Session, asked: Asked) -> dict[str, Any]:
+    """Add to the history, remove what no deployment keeps any more, and unlock."""
+    place = session.place
+    there = states.held(place)
+    if there is not None and there.token == asked["token"]:
+        states.note(place, asked["line"])
+        keeping.prune(place)
+        states.let_go(place, asked["token"])
+    return {}
+
+
+def history(session: Session, _asked: Asked) -> dict[str, Any]:
+    """What was done here, and what is kept."""
+    return {"lines": states.history(session.place), "state": to_plain(states.state(session.place))}
+
+
+def retire(session: Session, asked: Asked) -> dict[str, Any]:
+    """Forget a version that nothing runs; whether it was here."""
+    place, version = session.place, asked["version"]
+    _must_hold(place, asked["token"])
+    now = states.state(place)
+    kept = {
+        letter: one._replace(previous=tuple(entry for entry in one.previous if entry.version != version))
+        for letter, one in now.deployments.items()
+    }
+    was_here = any(name == version for letter in DEPLOYMENTS for name in keeping.versions(place, letter))
+    states.write_state(place, now._replace(deployments=kept))
+    states.note(place, asked["line"])
+    keeping.prune(place)
+    return {"was_here": was_here}
+
+
+def status(session: Session, asked: Asked) -> dict[str, Any]:
+    """What runs in a slot: the entry, and each instance as `invoke status` shows it."""
+    place = session.place
+    now = states.state(place)
+    letter = now.slots[asked["slot"]]
+    entry = now.deployments[letter].current
+    setup = states.setup(place, letter, entry.setup) if entry else None
+    there = setup.slots[asked["slot"]].instances if setup else ()
+    return {
+        "entry": to_plain(entry) if entry else None,
+        "letter": letter,
+        "configuration": setup.configuration if setup else None,
+        "instances": [_status(place, letter, one) for one in there],
+    }
+
+
+def logs(session: Session, asked: Asked) -> dict[str, Any]:
+    """What is new in the logs of a slot's instances."""
+    place = session.place
+    return logfiles.news(states.in_slot(place, asked["slot"]), asked["known"])
+
+
+def execute(session: Session, asked: Asked) -> dict[str, Any]:
+    """Run a command as an instance sees the world; what it prints is said, and its exit code told."""
+    instance = states.instance(session.place, asked["slot"], asked["instance"])
+    environ = programs.environ(instance, Command("", False, instance.program.environ if instance.program else {}))
+    approot = Path(instance.root) / "approot"
+    own = approot / ".rolepack" / "env" / "Scripts"
+    environ["PATH"] = f"{own};{environ.get('PATH', '')}"
+    words = asked["words"]
+    found = shutil.which(words[0], path=environ["PATH"])
+    if found is None:
+        remedy = "Name one that is in the role's environment, or on the host's path"
+        raise ServiceError(Fault(instance.name, f"there is no program '{words[0]}'", remedy))
+    nothing, piped = subprocess.DEVNULL, subprocess.PIPE
+    argv = [found, *words[1:]]
+    with subprocess.Popen(
+        argv, stdin=nothing, stdout=piped, stderr=subprocess.STDOUT, cwd=approot, env=environ
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        while data := process.stdout.read1(1 << 15):  # type: ignore[attr-defined, unused-ignore]
+            session.say({"printed": data.hex()})
+    return {"code": process.returncode}
+
+
+def build(session: Session, asked: Asked) -> dict[str, Any]:
+    """Build a wheel of an sdist, whose content is said; its name and hash."""
+    return building.build(session.place, asked, session.say)
+
+
+VERBS: Mapping[str, Callable[[Session, Asked], dict[str, Any]]] = {
+    "look": look,
+    "begin": begin,
+    "let_go": let_go,
+    "receive": receive,
+    "lay": lay,
+    "certify": certify,
+    "switch": switch,
+    "restart": restart,
+    "finish": finish,
+    "history": history,
+    "retire": retire,
+    "status": status,
+    "logs": logs,
+    "exec": execute,
+    "build": build,
+}
+
+
+def perform(session: Session, asked: Asked) -> dict[str, Any]:
+    """Do what is asked; ServiceError if that fails."""
+    if not names.is_name(session.place.service):
+        raise ServiceError(Fault("session", f"'{session.place.service}' is no name of a service", "Correct it"))
+    return VERBS[asked["verb"]](session, asked)
+
+
+def _must_hold(place: Place, token: str) -> None:
+    there = states.held(place)
+    if there is None or there.token != token:
+        whose = f"{there.who} has, since {there.since}" if there else "nobody has"
+        wrong = f"this command has not locked the service: {whose}"
+        raise ServiceError(Fault("lock", wrong, "Somebody has unlocked it; look at `invoke deployments`, then retry"))
+
+
+def _write_setup(place: Place, letter: str, text: str) -> None:
+    content = text.encode()
+    path = place.setup(letter, hashlib.sha256(content).hexdigest())
+    if not path.exists():
+        write_whole(path, content)
+
+
+def _follow(session: Session, serial: int) -> dict[str, Any]:
+    """Let the scheduled task make a change, and say what it says until it is done."""
+    place, task = session.place, session.place.switch_task
+    program = session.program
+    words = program.arguments("switch", place.service)
+    system.create_task(Task(task, program.python, words, system.SYSTEM), place.folder)
+    offset, asleep, tries = 0, float("-inf"), 0
+    while (done := states.done(place)).serial < serial:
+        if lock.is_free(place.switch_lock) and time.monotonic() - asleep > _WAKES:
+            if tries == _TRIES:
+                wrong = f"the scheduled task {task} does not run"
+                raise ServiceError(Fault("switch", wrong, "See why in Task Scheduler on the host, then publish again"))
+            system.start_task(task)
+            asleep, tries = time.monotonic(), tries + 1
+        offset = _say_new(session, serial, offset)
+        time.sleep(_POLL)
+    _say_new(session, serial, offset)
+    return {"faults": to_plain(done.faults) if done.serial == serial else []}
+
+
+def _say_new(session: Session, serial: int, offset: int) -> int:
+    """Say the lines about a change that were added; up to where they have been read."""
+    path = bring.path_of(session.place, serial)
+    if not path.exists() or states.done(session.place).serial < serial - 1:
+        return offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            session.say({"said": json.loads(line)})
+            offset += len(line)
+    return offset
+
+
+def _status(place: Place, letter: str, one: Instance) -> dict[str, Any]:
+    """An instance, with the keys of the emulator's status."""
+    life = worker.told(place, letter, one.name)
+    why = ready.why_not(place, letter, one)
+    is_there = (
+        life.state != "Stopped"
+        if one.program
+        else any(iis.is_started(place.site(letter, one.name, site.name)) for site in one.sites)
+    )
+    state = "Ready" if why is None else (life.state if one.program else "Busy" if is_there else "Stopped")
+    return {
+        "name": one.name,
+        "role": one.role,
+        "kind": one.kind,
+        "update_domain": one.update_domain,
+        "state": "Busy" if why and state == "Ready" else state,
+        "pid": life.pid,
+        "restarts": life.restarts,
+        "probes": {},
+        "exit_code": life.exit_code,
+        "reason": life.reason if one.program else why,
+        "log_folder": one.logs,
+        "tasks": [_task(place, letter, one, number, task) for number, task in enumerate(one.tasks)],
+        "endpoints": {name: at._asdict() for name, at in one.endpoints.items()},
+    }
+
+
+def _task(place: Place, letter: str, one: Instance, number: int, command: Command) -> dict[str, Any]:
+    path = steps.result(place, letter, one, number)
+    code = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    state = "Running" if code is None else "Failed" if code else "Done"
+    return {"command_line": command.line, "state": state, "exit_code": code}

@@ -1,0 +1,62 @@
+"""Hosts that one command has for itself, and what they tell of themselves then."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cloudservice.plain import from_plain, to_plain
+from publisher import holding, known
+from publisher.agent.values import Held
+from publisher.fleet import Fleet
+from publisher.hosts import Host
+from publisher.known import Known
+from publisher.session import Session
+from publisher.tells import Tell
+
+Parts = Callable[[Host], Mapping[str, int]]
+
+
+def look(fleet: Fleet, parts: Parts) -> dict[str, Known]:
+    """What hosts tell, without anything being changed there."""
+    return fleet.each(lambda session: ask(session, parts))
+
+
+def ask(session: Session, parts: Parts) -> Known:
+    """What one host tells."""
+    found: Known = _asked(session, "look", parts)
+    return found
+
+
+@contextmanager
+def locked(fleet: Fleet, held: Held, folder: Path, parts: Parts, tell: Tell) -> Iterator[dict[str, Known]]:
+    """Lock every host, or none; ServiceError if somebody else has one. They are unlocked at the end of the block."""
+    try:
+        found = fleet.each(lambda session: _begin(session, held, folder, parts, tell))
+        holding.refuse({name: one for name, one in found.items() if isinstance(one, Held)})
+        yield {name: one for name, one in found.items() if isinstance(one, Known)}
+    finally:
+        _, faults = fleet.attempt(lambda session: session.ask("let_go", "unlocking", token=held.token), fleet.asked)
+        for name in faults:
+            tell(f"host '{name}' could not be unlocked: `invoke deploy-unlock --host {name}` does that")
+
+
+def finish(fleet: Fleet, held: Held, line: Mapping[str, Any]) -> None:
+    """Note on every host what was done, and unlock it; what cannot be noted keeps nothing from being done."""
+    fleet.attempt(lambda session: session.ask("finish", "noting", token=held.token, line=dict(line)))
+
+
+def _begin(session: Session, held: Held, folder: Path, parts: Parts, tell: Tell) -> Known | Held:
+    asked: dict[str, Any] = {"held": to_plain(held)}
+    found: Known | Held = _asked(session, "begin", parts, **asked)
+    if isinstance(found, Held) and holding.is_dead(folder, found):
+        tell(f"{session.host.name}: a command that has died since {found.since} held the lock, which is taken over")
+        found = _asked(session, "begin", parts, dead=[found.token], **asked)
+    return found
+
+
+def _asked(session: Session, verb: str, parts: Parts, **asked: Any) -> Any:
+    answer = session.ask(verb, "asking", parts=dict(parts(session.host)), **asked)
+    if "other" in answer:
+        return from_plain(Held, answer["other"])
+    return known.of(answer)

@@ -1,0 +1,229 @@
+"""A conversation with our programs on a host; where a connection breaks, it is made and the question asked again."""
+
+import base64
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from cloudservice.errors import Fault, ServiceError
+from cloudservice.plain import from_plain
+from publisher import archive
+from publisher.agent import frames
+from publisher.agent.frames import FrameError
+from publisher.escaped import escaped, everywhere
+from publisher.hosts import Host
+from publisher.remote import BrokenError, Remote
+
+_LOADER = """
+import sys,os,hashlib,base64,runpy
+p=os.path.join(sys.argv[1],"agent",sys.argv[2])
+def ok(b):return hashlib.sha256(b).hexdigest()[:32]+".pyz"==sys.argv[2]
+if len(sys.argv)>3:
+ b=base64.b64decode(sys.stdin.buffer.readline())
+ if not ok(b):sys.exit("the archive has arrived damaged")
+ os.makedirs(os.path.dirname(p),exist_ok=True)
+ t=p+"."+str(os.getpid())
+ with open(t,"wb") as f:f.write(b)
+ os.replace(t,p)
+elif not os.path.exists(p) or not ok(open(p,"rb").read()):
+ print("archive?")
+ sys.exit()
+sys.argv=[p,"session"]
+runpy.run_path(p,run_name="__main__")
+"""
+"""What the host's Python runs first. Where the archive is not there, or was changed, it is run again to get it."""
+_WANTS_ARCHIVE = b"archive?"
+_ATTEMPTS, _PAUSES = 4, (0.5, 2.0, 5.0)
+_MOST_PENDING = 2 * frames.MOST
+"""Bytes of a line that has no end: more is no answer of ours."""
+_MOST_ERRORS, _MOST_TOLD = 4096, 400
+"""Bytes of its error output that are kept, and characters of it that are shown."""
+_NO_PYTHON = 9009
+"""The exit code of cmd.exe where it finds no such program."""
+
+T = TypeVar("T")
+
+Tell = Callable[[Mapping[str, Any]], None]
+"""Gets what a host says while it works."""
+
+
+class _NoArchiveError(Exception):
+    """The host has not got the archive with our programs."""
+
+
+class NoPythonError(Exception):
+    """The host has no Python for our programs."""
+
+
+Prepare = Callable[[Host, str | None], None]
+"""Gives a host, with the password of its account, a Python; ServiceError if that fails."""
+
+
+def refuse_to_prepare(host: Host, _password: str | None) -> None:
+    """Say that a host has no Python, and how it gets one."""
+    where, wrong = f"host '{host.name}'", f"there is no {python(host)} for rolepack's own programs"
+    remedy = "Run `invoke hosts --prepare`, or correct `python` in hosts.yaml"
+    raise ServiceError(Fault(where, wrong, remedy))
+
+
+def silent(_said: Mapping[str, Any]) -> None:
+    """Say nothing."""
+
+
+class Session:
+    """A host that is asked about one service. One thing is asked at a time.
+
+    Errors are ServiceError, and name the host and the step; those of a connection only when it could not be made again.
+    """
+
+    def __init__(self, host: Host, password: str | None, service: str, prepare: Prepare = refuse_to_prepare) -> None:
+        self.host = host
+        self.round_trips = 0
+        """How often something was asked and answered."""
+        self._password, self._service, self._prepare = password, service, prepare
+        self._remote: Remote | None = None
+        self._pending = self._errors = b""
+
+    def ask(self, verb: str, step: str, tell: Tell = silent, *, once: bool = False, **asked: Any) -> dict[str, Any]:
+        """The answer to what is asked; `step` names it in errors. What may not be done twice is asked `once`."""
+        return self.converse(step, lambda: self._ask(verb, asked, tell), once=once)
+
+    def send(self, verb: str, lines: Iterable[bytes], tell: Tell = silent, **asked: Any) -> dict[str, Any]:
+        """The answer to what is asked with lines of content; inside `converse`, which begins again if it breaks."""
+        remote = self._connected()
+        pending = bytearray(self._request(verb, asked))
+        for line in lines:
+            pending += line
+            while len(pending) >= remote.chunk:
+                piece = bytes(pending[: remote.chunk])
+                remote.send(piece)
+                del pending[: len(piece)]
+        remote.send(bytes(pending))
+        return self._answer(tell)
+
+    def converse(self, step: str, act: Callable[[], T], *, once: bool = False) -> T:
+        """Do something that asks; again on a new connection if the one that it uses breaks."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._with_archive(act)
+            except BrokenError as error:
+                self.close()
+                if once or attempt == _ATTEMPTS - 1:
+                    remedy = "Run the command again: it carries on from where it was"
+                    raise ServiceError(self._fault(step, str(error), remedy)) from None
+                time.sleep(_PAUSES[attempt])
+            except NoPythonError:
+                (self._prepare if attempt == 0 and not self.host.python else refuse_to_prepare)(
+                    self.host, self._password
+                )
+            except ServiceError as error:
+                raise ServiceError(*(self._named(fault, step) for fault in error.faults)) from None
+        raise AssertionError  # the last attempt returns or raises
+
+    def _with_archive(self, act: Callable[[], T]) -> T:
+        """Do something that asks, and bring the archive if it turns out that the host lacks it."""
+        try:
+            return act()
+        except _NoArchiveError:
+            self.close()
+            self._connect(brings_archive=True)
+            return act()
+
+    def close(self) -> None:
+        """End the conversation."""
+        remote, self._remote = self._remote, None
+        self._pending = self._errors = b""
+        if remote is not None:
+            remote.close()
+
+    def _ask(self, verb: str, asked: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+        self._connected().send(self._request(verb, asked))
+        return self._answer(tell)
+
+    def _request(self, verb: str, asked: Mapping[str, Any]) -> bytes:
+        return frames.encode({"verb": verb, "service": self._service, **asked})
+
+    def _connected(self) -> Remote:
+        return self._remote or self._connect()
+
+    def _connect(self, brings_archive: bool = False) -> Remote:
+        self._remote = Remote(self.host, self._password)
+        self._remote.open()
+        self._remote.start(command_line(self.host, brings_archive))
+        if brings_archive:
+            self._remote.send(base64.b64encode(archive.made().content) + b"\n")
+        return self._remote
+
+    def _answer(self, tell: Tell) -> dict[str, Any]:
+        """Listen until there is an answer."""
+        self.round_trips += 1
+        while True:
+            line = self._line()
+            if line.strip() == _WANTS_ARCHIVE:
+                raise _NoArchiveError
+            told = self._understood(line)
+            if "result" in told:
+                return dict(told["result"])
+            if "faults" in told:
+                raise ServiceError(*(from_plain(Fault, fault) for fault in told["faults"]))
+            if "bug" in told:
+                message = f"host '{self.host.name}': rolepack's own program has failed there:\n{told['bug']}"
+                raise RuntimeError(message)
+            tell(told)
+
+    def _understood(self, line: bytes) -> dict[str, Any]:
+        try:
+            told = everywhere(frames.decode(line))
+        except FrameError:
+            told = None
+        if not isinstance(told, dict):
+            wrong = f"its Python prints `{escaped(line[:200].decode('utf-8', 'replace').strip())}`, which is no answer"
+            raise ServiceError(
+                self._fault("session", wrong, "See whether `python` in hosts.yaml is Python 3.11 or newer")
+            )
+        return told
+
+    def _line(self) -> bytes:
+        """The next whole line that the host prints."""
+        while b"\n" not in self._pending:
+            remote = self._connected()
+            out, err, code = remote.receive()
+            self._pending += out
+            self._errors = (self._errors + err)[-_MOST_ERRORS:]
+            if len(self._pending) > _MOST_PENDING:
+                raise ServiceError(self._fault("session", "its answer is too long", "See what runs there"))
+            if code is not None and b"\n" not in self._pending:
+                self._explain_end(code)
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+    def _explain_end(self, code: int) -> None:
+        """The command has ended without an answer."""
+        told = escaped(" ".join(self._errors.decode("utf-8", "replace").split())[-_MOST_TOLD:])
+        self.close()
+        if code in {_NO_PYTHON, 1} and ("not recognized" in told or "cannot find" in told or "not find" in told):
+            raise NoPythonError
+        message = f"its session has ended with code {code}{f': {told}' if told else ''}"
+        raise BrokenError(message)
+
+    def _named(self, fault: Fault, step: str) -> Fault:
+        where = f"host '{self.host.name}'"
+        if fault.where.startswith(where):
+            return fault
+        return fault._replace(where=f"{where}, {fault.where if fault.where != 'session' else step}")
+
+    def _fault(self, step: str, wrong: str, remedy: str) -> Fault:
+        return Fault(f"host '{self.host.name}', {step}", wrong, remedy)
+
+
+def command_line(host: Host, brings_archive: bool = False) -> str:
+    """What cmd.exe is told to run; with the archive as the first line of its input, if that is to come."""
+    loader = base64.b64encode(_LOADER.strip().encode()).decode()
+    more = " brought" if brings_archive else ""
+    code = f"exec(__import__('base64').b64decode('{loader}'))"
+    return f'"{python(host)}" -I -B -u -c "{code}" {host.root} {archive.made().name}{more}'
+
+
+def python(host: Host) -> str:
+    """The interpreter of rolepack's own programs on a host."""
+    return host.python or rf"{host.root}\python\tools\python.exe"

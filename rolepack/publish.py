@@ -1,0 +1,341 @@
+"""invoke publish, rollback, swap, retire, deployments, deploy-unlock: versions of the service on its own machines."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke import Context
+
+from rolepack import reached
+from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, counted, say, say_json, silent, table
+from rolepack.reached import HOST, HOSTS, PARALLEL, SLOT
+
+if TYPE_CHECKING:
+    from publisher.agent.values import Held
+    from publisher.fleet import Fleet
+    from publisher.known import Known
+    from publisher.publication import Publication, Step
+    from publisher.session import Prepare
+    from publisher.tells import Tell
+    from publisher.walk import Change
+    from rolepack.reached import Reached
+
+_ON_FAILURE = "rollback: what ran before comes back everywhere; stop: only on the update domain that fails."
+_YES = "Do not ask."
+
+
+@command(
+    help={
+        "package": "The bundle (default: dist/SERVICE.cspkg in the service's folder).",
+        "service": SERVICE,
+        "configuration": f"{CONFIGURATION} Default: Cloud, or the only one.",
+        "slot": SLOT,
+        "hosts": HOSTS,
+        "parallel": PARALLEL,
+        "on-failure": _ON_FAILURE,
+        "dry-run": "Show the plan, and change nothing.",
+        "yes": _YES,
+        "configuration-only": "Change settings and instance counts of the version that runs.",
+        "with-python": "A NuGet package of Python, for hosts that lack one and have no network.",
+        "json": AS_JSON,
+    },
+)
+def publish(
+    _context: Context,
+    package: str | None = None,
+    service: str | None = None,
+    configuration: str | None = None,
+    slot: str = "production",
+    hosts: str | None = None,
+    parallel: int = reached.MANY,
+    on_failure: str = "rollback",
+    dry_run: bool = False,
+    yes: bool = False,
+    configuration_only: bool = False,
+    with_python: str | None = None,
+    json: bool = False,
+) -> None:
+    """Bring a bundle to the machines in hosts.yaml, one update domain at a time, with a way back.
+
+    Example: invoke publish --package dist/gallery.cspkg --slot staging --yes
+    """
+    from cloudservice import failure
+    from cloudservice.files import shown
+    from publisher import holding as locks
+    from publisher import locked, publication, setup
+    from rolepack import progress, publishing
+
+    way = failure.parse(on_failure)
+    reached.slot(slot)
+    tell = silent if json else say
+    with contextlib.ExitStack() as stack:
+        prepare = None if dry_run else preparing(with_python, tell)
+        found = stack.enter_context(reached.reached(service, hosts, (), parallel, prepare))
+        file = Path(package) if package else _usual_bundle(found)
+        told = stack.enter_context(publishing.published(file, str(found.root), configuration))
+        plan = setup.plan(told, found.hosts)
+        held = stack.enter_context(locks.holding(found.state, f"publish {told.version}"))
+        work = publication.Publication(found.fleet, plan, slot, held)
+
+        def parts(host: Any) -> Mapping[str, int]:
+            return publication.parts(plan, host)
+
+        if dry_run:
+            work.prepare(locked.look(found.fleet, parts), configuration_only)
+            _show_plan(work, told.version, slot, json)
+            return
+        there = stack.enter_context(locked.locked(found.fleet, held, found.state, parts, tell))
+        work.prepare(there, configuration_only)
+        if not json:
+            _show_plan(work, told.version, slot, json)
+        reached.confirm(f"Publish {shown(file)} to {slot}?", yes)
+        with _noted(found.fleet, held, "publish", slot, told.version):
+            work.certify(reached.passwords())
+            with progress.transfers(quiet=json) as report:
+                work.upload(report)
+            work.switch(way, tell)
+    whole = f"{told.version} of service '{told.service.name}' runs in {slot} on {counted(found.hosts.machines, 'host')}"
+    if json:
+        say_json({**_plan(work, told.version, slot), "round_trips": found.fleet.round_trips})
+    else:
+        say(f"Version {whole}.")
+
+
+@command(
+    help={"service": SERVICE, "slot": SLOT, "hosts": HOSTS, "on-failure": _ON_FAILURE, "yes": _YES},
+)
+def rollback(
+    _context: Context,
+    service: str | None = None,
+    slot: str = "production",
+    hosts: str | None = None,
+    on_failure: str = "rollback",
+    yes: bool = False,
+) -> None:
+    """Go back to the version that ran before, which every host has kept.
+
+    Example: invoke rollback --slot production --yes
+    """
+    from publisher import actions
+
+    reached.slot(slot)
+    with reached.reached(service, hosts) as found, holding(found, "go back") as (held, there):
+        changes = actions.back(there, slot)
+        versions = {one.after.in_slot(slot).current.version for one in changes.values()}  # type: ignore[union-attr]
+        _walk(found, held, changes, "rollback", slot, ", ".join(versions), on_failure, yes)
+    say(f"Version {', '.join(versions)} runs in {slot} again.")
+
+
+@command(help={"service": SERVICE, "hosts": HOSTS, "on-failure": _ON_FAILURE, "yes": _YES})
+def swap(
+    _context: Context,
+    service: str | None = None,
+    hosts: str | None = None,
+    on_failure: str = "rollback",
+    yes: bool = False,
+) -> None:
+    """Let staging and production change places on every host; nothing is copied.
+
+    Example: invoke swap --yes
+    """
+    from publisher import actions
+
+    with reached.reached(service, hosts) as found, holding(found, "swap") as (held, there):
+        changes = actions.exchange(there, held.since)
+        entries = {one.after.in_slot("production").current for one in changes.values()}
+        versions = ", ".join(sorted({entry.version for entry in entries if entry})) or "nothing"
+        _walk(found, held, changes, "swap", "production", versions, on_failure, yes)
+    say(f"Production runs {versions} now.")
+
+
+@command(
+    positional=["version"],
+    help={"version": "The version, as `deployments` shows it.", "service": SERVICE, "hosts": HOSTS, "yes": _YES},
+)
+def retire(
+    _context: Context, version: str, service: str | None = None, hosts: str | None = None, yes: bool = False
+) -> None:
+    """Remove a version that no slot runs from every host.
+
+    Example: invoke retire 3f2a9c1b2d3e --yes
+    """
+    from publisher import actions
+
+    with reached.reached(service, hosts) as found, holding(found, f"retire {version}") as (held, there):
+        actions.must_not_run(there, version)
+        reached.confirm(f"Remove version {version} from {counted(there, 'host')}?", yes)
+        line = _line(held, "retire", "", version, "done")
+        answers = found.fleet.each(
+            lambda session: session.ask("retire", "retiring", token=held.token, version=version, line=line)
+        )
+    where = [name for name, answer in answers.items() if answer["was_here"]]
+    say(f"Removed version {version} from {', '.join(where) or 'no host'}.")
+
+
+@command(help={"service": SERVICE, "hosts": HOSTS, "json": AS_JSON})
+def deployments(_context: Context, service: str | None = None, hosts: str | None = None, json: bool = False) -> None:
+    """Show what was published, when and by whom, what came of it, and what each slot runs.
+
+    Example: invoke deployments --json
+    """
+    from publisher import past
+
+    with reached.reached(service, hosts) as found:
+        answers = found.fleet.each(lambda session: session.ask("history", "asking"))
+    told = past.told(answers)
+    if json:
+        say_json(told)
+        return
+    for line in table([("HOST", "PRODUCTION", "STAGING", "KEPT"), *past.slots(told)]):
+        say(line)
+    if told["history"]:
+        say("")
+        for line in table([("WHEN", "WHAT", "SLOT", "VERSION", "WHO", "RESULT", "HOSTS"), *past.rows(told)]):
+            say(line)
+
+
+@command(
+    iterable=["host"],
+    help={"service": SERVICE, "hosts": HOSTS, "host": HOST, "yes": _YES},
+)
+def deploy_unlock(
+    _context: Context, host: list[str], service: str | None = None, hosts: str | None = None, yes: bool = False
+) -> None:
+    """Unlock hosts that a command has locked which has died elsewhere.
+
+    Example: invoke deploy-unlock --host web1 --yes
+    """
+    from cloudservice.plain import from_plain
+    from publisher import locked
+    from publisher.agent.values import Held
+
+    with reached.reached(service, hosts, host) as found:
+        there = {name: one.held for name, one in locked.look(found.fleet, lambda _host: {}).items() if one.held}
+        if not there:
+            say("No host is locked.")
+            return
+        for name, held in there.items():
+            say(f"{name}: {held.who} on {held.machine} since {held.since}, to {held.doing}")
+        reached.confirm("Unlock?", yes)
+        answers = found.fleet.each(
+            lambda session: session.ask("let_go", "unlocking", token=there[session.host.name].token), list(there)
+        )
+    for name, answer in answers.items():
+        let_go = from_plain(Held, answer["held"]) if answer["held"] else None
+        say(f"{name} is unlocked." if let_go else f"{name} was unlocked meanwhile.")
+
+
+@contextlib.contextmanager
+def holding(found: "Reached", doing: str) -> Iterator[tuple["Held", Mapping[str, "Known"]]]:
+    """All hosts of the file, locked for a command that needs no bundle."""
+    from publisher import holding, locked
+
+    with (
+        holding.holding(found.state, doing) as held,
+        locked.locked(found.fleet, held, found.state, lambda _host: {}, say) as there,
+    ):
+        yield held, there
+
+
+def _walk(
+    found: "Reached",
+    held: "Held",
+    changes: Mapping[str, "Change"],
+    verb: str,
+    slot: str,
+    version: str,
+    on_failure: str,
+    yes: bool,
+) -> None:
+    """Make changes on every host, once somebody has agreed."""
+    from cloudservice import failure
+    from publisher.walk import Walk
+
+    way = failure.parse(on_failure)
+    for name, change in changes.items():
+        now, then = change.before.in_slot(slot).current, change.after.in_slot(slot).current
+        say(f"{name}: {slot} runs {now.version if now else 'nothing'}, and then {then.version if then else 'nothing'}")
+    reached.confirm(f"{verb.capitalize()}?", yes)
+    with _noted(found.fleet, held, verb, slot, version):
+        Walk(found.fleet, held.token, changes, say).go(way)
+
+
+@contextlib.contextmanager
+def _noted(fleet: "Fleet", held: "Held", verb: str, slot: str, version: str) -> Iterator[None]:
+    """Note on every host what comes of the block."""
+    from cloudservice.errors import ServiceError
+    from publisher import locked
+
+    result = "interrupted"
+    began = time.monotonic()
+    try:
+        yield
+        result = "done"
+    except ServiceError as error:
+        result = f"failed: {error.faults[0].where}: {error.faults[0].wrong}"
+        raise
+    finally:
+        line = _line(held, verb, slot, version, result)
+        locked.finish(fleet, held, {**line, "seconds": round(time.monotonic() - began, 1)})
+
+
+def _line(held: "Held", verb: str, slot: str, version: str, result: str) -> dict[str, Any]:
+    """What the history keeps."""
+    who = {"who": held.who, "machine": held.machine, "when": held.since}
+    return {"id": held.token, "what": verb, "slot": slot, "version": version, **who, "result": result}
+
+
+def _usual_bundle(found: "Reached") -> Path:
+    from cloudservice import definition, location
+
+    name = definition.load(location.definition_file(found.root)).name
+    return found.root / "dist" / f"{name}.cspkg"
+
+
+def preparing(package: str | None, tell: "Tell") -> "Prepare":
+    """Gives hosts that have no Python one, of a package or of the net."""
+    from publisher import bootstrap
+
+    file = Path(package) if package else None
+    if file is not None:
+        bootstrap.check(file)
+    return lambda host, password: bootstrap.install(host, password, file, tell)
+
+
+def _show_plan(work: "Publication", version: str, slot: str, as_json: bool) -> None:
+    if as_json:
+        say_json(_plan(work, version, slot))
+        return
+    say(f"Version {version} for {slot}:")
+    rows = [("DOMAIN", "HOST", "RUNS", "INSTANCES", "UPLOAD")]
+    for one in _plan(work, version, slot)["hosts"]:
+        what = f"{one['bytes'] / 1e6:.1f} MB in {one['parts']} parts" if one["parts"] else "nothing"
+        runs = one["runs"] or "nothing"
+        row = (str(one["update_domain"]), one["name"], runs, " ".join(one["instances"]) or "none", what)
+        rows.append(row)
+    for line in table(rows):
+        say(line)
+
+
+def _plan(work: "Publication", version: str, slot: str) -> dict[str, Any]:
+    """The plan, for programs."""
+    return {
+        "version": version,
+        "slot": slot,
+        "hosts": [_host(work, slot, one) for one in work.steps.values()],
+    }
+
+
+def _host(work: "Publication", slot: str, one: "Step") -> dict[str, Any]:
+    runs = one.change.before.in_slot(slot).current
+    return {
+        "name": one.host.name,
+        "update_domain": one.host.update_domain,
+        "runs": runs.version if runs else None,
+        "changes": one.is_new,
+        "instances": list(work.instances(one.host)),
+        "parts": len(one.missing),
+        "bytes": one.size,
+    }
