@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 
+from cloudservice import failure
 from cloudservice.errors import Fault
 from cloudservice.plain import to_plain
-from emulator.changes import Changes, Tell
+from emulator.changes import Changes
 from emulator.fabric import Fabric
 from emulator.feed import Feed
 from emulator.run import take
 from emulator.status import snapshot
+from emulator.walk import Tell
 from emulator.wishes import Inside, Message, Restart, Scale, Status, Stop, Upgrade, Watch, Wish, from_message
 
 Change = Callable[[Tell], Coroutine[None, None, tuple[Fault, ...]]]
@@ -42,8 +44,8 @@ def _of(wish: Wish | None, fabric: Fabric, changes: Changes) -> Change:
             return lambda tell: changes.scale(counts, tell)
         case Restart(roles, instances):
             return lambda tell: changes.restart(roles, instances, tell)
-        case Upgrade(path) if path.parent == fabric.run.state:
-            return lambda tell: changes.upgrade(take(path), tell)
+        case Upgrade(path, on_failure) if path.parent == fabric.run.state and failure.is_known(on_failure):
+            return lambda tell: changes.upgrade(take(path), on_failure, tell)
     return _unknown
 
 

@@ -1,26 +1,23 @@
-"""What can change while a service runs: one walk over the update domains makes every change."""
+"""What can change while a service runs; the walk over the update domains makes every change."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cloudservice.errors import Fault
+from cloudservice.failure import OnFailure
 from cloudservice.files import shown
-from cloudservice.instances import Instance
 from cloudservice.service import RoleConfiguration
-from emulator import watch
+from emulator import walk, watch
 from emulator.fabric import Fabric, Work
 from emulator.member import Member
 from emulator.run import Run
+from emulator.walk import Tell
+from emulator.wanted import Wanted
 
 MOST_INSTANCES = 1000
 """Of one role, as in a configuration file."""
-UP_WITHIN = 300.0
-"""Seconds in which an instance must come up while the fabric walks its update domains."""
 _NEEDS = {"requirements.txt", "pyproject.toml", "uv.lock", "pylock.toml"}
-
-Tell = Callable[[str], None]
-"""Gets a line about the progress of a change."""
 
 
 class Changes:
@@ -54,12 +51,7 @@ class Changes:
         if faults:
             return tuple(faults)
         async with self._one:
-            run = self._fabric.run
-            configured = {
-                name: of._replace(instances=counts.get(name, of.instances))
-                for name, of in run.service.configured.items()
-            }
-            return await self._walk(run._replace(service=run.service._replace(configured=configured)), {}, tell)
+            return await walk.walk(self._fabric, self._fabric.wanted.each(lambda run: _scaled(run, counts)), {}, tell)
 
     async def restart(
         self, roles: Collection[str], names: Collection[str], tell: Tell, why: str = "it was asked to restart"
@@ -77,7 +69,7 @@ class Changes:
             if faults:
                 return tuple(faults)
             chosen = {one.name for one in there if one.instance.role in roles or one.name in names}
-            return await self._walk(self._fabric.run, dict.fromkeys(chosen, why), tell)
+            return await walk.walk(self._fabric, self._fabric.wanted, dict.fromkeys(chosen, why), tell)
 
     async def configure(self, configured: Mapping[str, RoleConfiguration], tell: Tell) -> tuple[Fault, ...]:
         """Apply a changed configuration: instance counts and settings, one update domain at a time.
@@ -85,46 +77,86 @@ class Changes:
         A role that was scaled keeps its number until the file gives another one.
         """
         async with self._one:
-            wanted = self._configured(self._fabric.run, configured)
+            wanted = self._fabric.wanted.each(lambda run: self._with_file(run, configured))
             self._written = configured
+            there = {instance.name for instance in wanted.instances}
             stale = {
                 member.name: "its settings have changed"
                 for member in self._fabric.members
-                if self._has_to_recycle(member, wanted.service.configured[member.instance.role])
+                if member.name in there and self._has_to_recycle(member, wanted.of(member.instance))
             }
-            return await self._walk(wanted, stale, tell)
+            return await walk.walk(self._fabric, wanted, stale, tell)
 
-    async def upgrade(self, wanted: Run, tell: Tell) -> tuple[Fault, ...]:
+    async def upgrade(self, wanted: Run, on_failure: OnFailure, tell: Tell) -> tuple[Fault, ...]:
         """Bring every instance to another version of the service, one update domain at a time; returns what failed.
 
-        If a domain does not come up the walk ends, and what has been upgraded goes back to the version before.
+        If a domain does not come up the walk ends, and `on_failure` says what goes back to the version before.
         """
         fabric = self._fabric
         async with self._one:
-            kept = await fabric.kept
-            if kept is None:
-                tell("there is no copy of the sources that run now: going back would run them as they are")
-            before = fabric.run._replace(sources=kept.sources, sites=kept.sites) if kept else fabric.run
+            before = await self._from_copy(tell)
             written = wanted.service.configured
-            wanted = self._as_started(self._configured(wanted, written))
-            for member in fabric.members:
-                member.run = before
-            everyone = [member.name for member in fabric.members]
-            faults = await self._walk(wanted, dict.fromkeys(everyone, "it was upgraded"), tell)
-            if faults:
-                upgraded = [member.name for member in fabric.members if member.run is not before]
-                tell(f"{faults[0].where} does not come up, so the version before comes back on {', '.join(upgraded)}")
-                not_back = await self._walk(before, dict.fromkeys(upgraded, "the upgrade was rolled back"), tell)
+            new = Wanted(self._as_started(self._configured(wanted, written, fabric.run)))
+            turns = walk.turns(fabric, new)
+            faults = await walk.walk(fabric, new, dict.fromkeys(turns, "it was upgraded"), tell)
+            if not faults:
+                self._note_upgrade(written)
                 await fabric.close_others()
-                tell("the version before runs, from a copy of its sources; mend them, then upgrade again")
-                return (*faults, *not_back)
-            await fabric.close_others()
-            self._written = written
-            fabric.keep_version()
-            return ()
+                return ()
+            failed = turns[faults[0].where]
+            stay = [one for one in fabric.members if one.run is new.run and turns[one.name] != failed]
+            if on_failure == "rollback" or not stay:
+                return (*faults, *await self._roll_back(faults[0].where, before, tell))
+            mixed = _mixed(new.run, before, fabric.members, stay, turns)
+            not_back = await self._stop_at(faults[0].where, mixed, tell)
+            self._note_upgrade(written)
+            await self._from_copy(tell)
+            return (*faults, *not_back)
+
+    async def _from_copy(self, tell: Tell) -> Wanted:
+        """What is wanted, but from a copy of its sources: so every instance starts from now on."""
+        fabric = self._fabric
+        kept = await fabric.kept
+        if kept is None:
+            tell("there is no copy of the sources that run now: going back would run them as they are")
+        else:
+            now, copy = fabric.run, fabric.run._replace(sources=kept.sources, sites=kept.sites)
+            fabric.wanted = fabric.wanted.each(lambda run: copy if run is now else run)
+        there = {instance.name for instance in fabric.wanted.instances}
+        for member in fabric.members:
+            if member.name in there:
+                member.run = fabric.wanted.of(member.instance)
+        return fabric.wanted
+
+    def _note_upgrade(self, written: Mapping[str, RoleConfiguration]) -> None:
+        """Note what the configuration file of the version says that is wanted now, and keep a copy of that version."""
+        self._written = written
+        self._fabric.keep_version()
+
+    async def _roll_back(self, failed: str, before: Wanted, tell: Tell) -> tuple[Fault, ...]:
+        """Bring the version before back everywhere; returns what does not come up."""
+        upgraded = [one.name for one in self._fabric.members if one.run is self._fabric.run]
+        tell(f"{failed} does not come up, so the version before comes back on {', '.join(upgraded)}")
+        faults = await walk.walk(self._fabric, before, dict.fromkeys(upgraded, "the upgrade was rolled back"), tell)
+        await self._fabric.close_others()
+        tell("the version before runs, from a copy of its sources; mend them, then upgrade again")
+        return faults
+
+    async def _stop_at(self, failed: str, mixed: Wanted, tell: Tell) -> tuple[Fault, ...]:
+        """Bring the version before back where it is to stay; returns what does not come up."""
+        fabric = self._fabric
+        back = [one.name for one in fabric.members if one.run is not mixed.of(one.instance)]
+        tell(f"{failed} does not come up, so the upgrade stops, and its update domain goes back")
+        faults = await walk.walk(fabric, mixed, dict.fromkeys(back, "the upgrade was stopped"), tell)
+        await fabric.close_others()
+        new = [one.name for one in fabric.members if one.run is mixed.run]
+        old = [one.name for one in fabric.members if one.run is not mixed.run]
+        others = f", on {', '.join(old)} what ran there before" if old else ""
+        tell(f"on {', '.join(new)} the new version runs{others}; mend the new one, then upgrade again")
+        return faults
 
     def _unknown_roles(self, names: Iterable[str]) -> list[Fault]:
-        there = self._fabric.run.roles
+        there = self._fabric.wanted.roles
         remedy = f"Choose from {', '.join(there)}"
         return [Fault("--role", f"no role '{name}' runs here", remedy) for name in names if name not in there]
 
@@ -145,56 +177,32 @@ class Changes:
             waits_for_debugger=now.waits_for_debugger,
         )
 
-    def _configured(self, run: Run, configured: Mapping[str, RoleConfiguration]) -> Run:
+    def _configured(self, run: Run, configured: Mapping[str, RoleConfiguration], now: Run) -> Run:
         """A run with what a configuration file says, but for roles that were scaled since and that it leaves alone."""
-        now, new = self._fabric.run.service.configured, dict(run.service.configured)
+        scaled, new = now.service.configured, dict(run.service.configured)
         for name, usual in run.service.configured.items():
             to = configured.get(name, usual)
             is_same = name in self._written and to.instances == self._written[name].instances
-            new[name] = to._replace(instances=now[name].instances) if is_same and name in now else to
-        return run._replace(service=run.service._replace(configured=new))
+            new[name] = to._replace(instances=scaled[name].instances) if is_same and name in scaled else to
+        return _with(run, new)
 
-    def _has_to_recycle(self, member: Member, wanted: RoleConfiguration) -> bool:
-        has = member.run.service.configured[member.instance.role]
+    def _with_file(self, run: Run, configured: Mapping[str, RoleConfiguration]) -> Run:
+        """A version that runs with what a changed file says.
+
+        The file is that of the version which is wanted; another one gets the values that it knows, and no others.
+        """
+        new = self._configured(run, configured, run)
+        if run is self._fabric.run:
+            return new
+        known = run.service.configured
+        return _with(run, {name: _known_to(known[name], to) for name, to in new.service.configured.items()})
+
+    def _has_to_recycle(self, member: Member, of_member: Run) -> bool:
+        role = member.instance.role
+        has, wanted = member.run.service.configured[role], of_member.service.configured[role]
         if has.thumbprints != wanted.thumbprints:
             return True  # as in the cloud: other certificates always take an instance offline
         return self._fabric.run.recycles_on_change and has.settings != wanted.settings
-
-    async def _walk(self, wanted: Run, stale: Mapping[str, str], tell: Tell) -> tuple[Fault, ...]:
-        """Make the service what is wanted, one update domain at a time; returns what has not come up.
-
-        `stale` names the instances that have to recycle, and why. Nobody else notices more than a new role environment.
-        """
-        fabric = self._fabric
-        await fabric.want(wanted)
-        wished = {instance.name: instance for instance in fabric.deployed.instances}
-        there = fabric.members
-        for member in there:
-            if member.name in wished and member.name not in stale:
-                member.run = wanted
-            fabric.write_document(member)
-        domains = {one.update_domain for one in (*wished.values(), *(member.instance for member in there))}
-        for domain in sorted(domains):
-            if fabric.is_stopping:
-                break
-            here = [member for member in there if member.instance.update_domain == domain]
-            recycled = [member for member in here if member.name in stale and not member.is_leaving]
-            for member in recycled:
-                member.run, member.instance = wanted, wished[member.name]
-                member.recycle(stale[member.name])
-            added = self._add([one for one in wished.values() if one.update_domain == domain])
-            gone = [member for member in here if member.is_leaving]
-            await asyncio.gather(*(fabric.remove(member) for member in gone))
-            for member in gone:
-                tell(f"{member.name} is gone")
-            faults = await _come_up([*recycled, *added], tell)
-            if faults:
-                return faults
-        return ()
-
-    def _add(self, wished: Sequence[Instance]) -> list[Member]:
-        known = {member.name for member in self._fabric.members}
-        return [self._fabric.add(instance) for instance in wished if instance.name not in known]
 
     async def _apply(self, configured: Mapping[str, RoleConfiguration]) -> None:
         """Do what an edit of the configuration file asks for."""
@@ -226,20 +234,31 @@ class Changes:
             self._fabric.say(str(fault))
 
 
-async def _come_up(started: Sequence[Member], tell: Tell) -> tuple[Fault, ...]:
-    """Wait until instances are up; returns which are not, and why."""
-    faults = []
-    for member in started:
-        try:
-            async with asyncio.timeout(UP_WITHIN):
-                why = await member.come_up()
-        except TimeoutError:
-            why = f"it is not up after {UP_WITHIN:g} s"
-        if why is None:
-            tell(f"{member.name} is Ready")
-        else:
-            first, *printed = why.split("\n")
-            for line in printed:
-                tell(f"{member.name} | {line}")
-            faults.append(Fault(member.name, f"it does not come up: {first}", "See `invoke logs`, and mend that"))
-    return tuple(faults)
+def _with(run: Run, configured: Mapping[str, RoleConfiguration]) -> Run:
+    return run._replace(service=run.service._replace(configured=configured))
+
+
+def _scaled(run: Run, counts: Mapping[str, int]) -> Run:
+    """A run with other numbers of instances."""
+    configured = run.service.configured.items()
+    return _with(run, {name: of._replace(instances=counts.get(name, of.instances)) for name, of in configured})
+
+
+def _known_to(known: RoleConfiguration, to: RoleConfiguration) -> RoleConfiguration:
+    """What a configuration says of the settings and certificates that a role knows."""
+    return to._replace(
+        settings={name: to.settings.get(name, value) for name, value in known.settings.items()},
+        thumbprints={name: to.thumbprints.get(name, value) for name, value in known.thumbprints.items()},
+    )
+
+
+def _mixed(
+    new: Run, before: Wanted, there: Iterable[Member], stay: Collection[Member], turns: Mapping[str, int]
+) -> Wanted:
+    """The new version where it is to `stay`, and elsewhere what was wanted before."""
+    back = [member for member in there if member not in stay]
+    return Wanted(
+        new,
+        {**{member.name: before.of(member.instance) for member in back}, **{member.name: new for member in stay}},
+        {turns[member.name]: before.of(member.instance) for member in back},
+    )

@@ -9,7 +9,7 @@ from cloudservice.errors import Fault
 from cloudservice.files import shown
 from cloudservice.instances import Address, Instance, role_environment
 from cloudservice.service import Endpoint
-from emulator import children, deployment, quotas, versions
+from emulator import children, deployment, quotas, versions, wanted
 from emulator.balance import Balance
 from emulator.beginning import Begun, prepare, write_document
 from emulator.console import Console, report
@@ -19,6 +19,7 @@ from emulator.member import Member
 from emulator.run import Run
 from emulator.shell import Command
 from emulator.spawn import Popen, spawn
+from emulator.wanted import Wanted
 
 PATIENCE = 2.0
 """Seconds of the grace that are waited in silence."""
@@ -33,7 +34,7 @@ class Fabric:
     """All instances of one run."""
 
     def __init__(self, run: Run, begun: Begun, console: Console, feed: Feed) -> None:
-        self.run = run
+        self.wanted = Wanted(run)
         """What is wanted now; a member may still run what was wanted before."""
         self.deployed = begun.deployed
         self.started = datetime.now(UTC)
@@ -48,10 +49,17 @@ class Fabric:
         self._feed = feed
         self._members: dict[str, Member] = {}
         self._lives: dict[str, asyncio.Task[None]] = {}
+        self._addresses = dict(begun.deployed.endpoints)
+        """All that the instances have had, so that who gets an endpoint back finds it where its socket is."""
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._is_up = False
         self._is_over = threading.Event()
+
+    @property
+    def run(self) -> Run:
+        """The version that is wanted, also where not every instance has it."""
+        return self.wanted.run
 
     @property
     def members(self) -> list[Member]:
@@ -172,7 +180,7 @@ class Fabric:
 
     def add(self, instance: Instance) -> Member:
         """Bring another instance to life."""
-        member = Member(instance, self.run, self)
+        member = Member(instance, self.wanted.of(instance), self)
         self._members[instance.name] = member
         self._lives[instance.name] = asyncio.create_task(self._live(member))
         return member
@@ -182,24 +190,36 @@ class Fabric:
         member.end()
         await self._lives.pop(member.name)
         del self._members[member.name]
+        self._addresses.pop(member.name, None)
         self._balance.take_over(member.name)
         self.public.forget(member.name)
 
-    async def want(self, wanted: Run) -> None:
-        """Deploy and serve what is wanted from now on; what its instances run is for the caller to change."""
-        self.run, self.deployed = wanted, deployment.deploy(wanted, self.deployed)
+    async def want(self, of_service: Wanted, behind: Iterable[Member] = ()) -> None:
+        """Deploy and serve what is wanted from now on; what its instances run is for the caller to change.
+
+        Who is `behind` keeps what it runs, with its endpoints and stores, until its turn comes.
+        """
+        self.wanted = of_service
+        by_now = of_service.but({member.name: member.run for member in behind})
+        self.deployed = wanted.deploy(by_now, self.deployed._replace(endpoints=self._addresses))
+        for name, addresses in self.deployed.endpoints.items():
+            self._addresses[name] = {**self._addresses.get(name, {}), **addresses}
         there = {instance.name for instance in self.deployed.instances}
         for member in self.members:
             member.is_leaving = member.name not in there
         for member in self.members:
             if self._lives[member.name].done():  # it was leaving, and ended before its turn
                 await self.remove(member)
-        self.public.open(wanted.service, self.deployed.instances)
+        for run in reversed(by_now.versions):  # where several have an endpoint, the one of the service says how it is
+            self.public.open(run.service, by_now.of_version(run))
         await self._balance.serve()
 
     async def close_others(self) -> None:
-        """Serve no more what is no endpoint of the service that is wanted now."""
-        others = self.public.others(self.run.service, self.deployed.instances)
+        """Serve no more what is no endpoint of what is wanted now."""
+        others = self.public.endpoints
+        for run in self.wanted.versions:
+            of_others = self.public.others(run.service, self.wanted.of_version(run))
+            others = [one for one in others if one in of_others]
         await self._balance.close(others)
         self.public.close(others)
 
@@ -246,7 +266,8 @@ class Fabric:
 
     async def _keep_version(self) -> Run | None:
         kept = await asyncio.to_thread(versions.keep, self.run, self._is_over)
-        await asyncio.to_thread(versions.forget, self.run, [kept or self.run, *(one.run for one in self.members)])
+        used = [kept or self.run, *self.wanted.versions, *(one.run for one in self.members)]
+        await asyncio.to_thread(versions.forget, self.run, used)
         return kept
 
     async def _remind(self) -> None:

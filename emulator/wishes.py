@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cloudservice.failure import OnFailure
 from cloudservice.plain import from_plain, to_plain
 
 Message = dict[str, Any]
@@ -39,6 +40,7 @@ class Upgrade(NamedTuple):
     """Another version of the service, as emulator.run has written it."""
 
     run: Path
+    on_failure: OnFailure = "rollback"
 
 
 class Watch(NamedTuple):

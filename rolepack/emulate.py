@@ -87,6 +87,7 @@ def emulate(
         "configuration": f"{CONFIGURATION} Default: the one that runs.",
         "package": "Upgrade to this bundle, and not to the sources.",
         "offline": _OFFLINE,
+        "on-failure": "When a domain does not come up: rollback (all goes back) or stop (only that domain does).",
     },
 )
 def upgrade(
@@ -95,23 +96,26 @@ def upgrade(
     configuration: str | None = None,
     package: str | None = None,
     offline: bool = False,
+    on_failure: str = "rollback",
 ) -> None:
     """Bring the running service to its present sources or to a bundle, one update domain at a time.
 
-    What does not come up goes back to the version before.
+    If a domain does not come up, the version before comes back; with `--on-failure stop` on that domain only.
 
     Example: invoke upgrade --package dist/gallery.cspkg
     """
+    from cloudservice import failure
     from emulator import client, run
     from emulator.wishes import Upgrade, to_message
     from rolepack import runnable
 
+    when_failing = failure.parse(on_failure)
     now = client.status(service_folder(service))
     meant = runnable.mean(package, service, configuration or now["configuration"])
     left_out = set(now["left_out"])
     wanted = [role.name for role in meant.loaded.roles if role.name not in left_out] if left_out else []
     told = runnable.prepare(meant, wanted, offline).run
-    client.change(meant.root, to_message(Upgrade(run.write(told))), say)
+    client.change(meant.root, to_message(Upgrade(run.write(told), when_failing)), say)
     what = Path(package).name if package else "the present sources"
     say(f"Upgraded service '{meant.loaded.name}' to {what}.")
 

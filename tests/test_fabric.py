@@ -280,8 +280,8 @@ def test_logs_of_earlier_runs_are_there_and_following_goes_on_with_the_next(serv
         follower.send_signal(signal.SIGINT)
 
 
-def edit(place: Path, old: str, new: str) -> None:
-    path = place / "ServiceConfiguration.Local.cscfg"
+def edit(place: Path, old: str, new: str, configuration: str = "Local") -> None:
+    path = place / f"ServiceConfiguration.{configuration}.cscfg"
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
@@ -480,6 +480,246 @@ def test_an_upgrade_to_a_bundle_and_back_to_the_sources(pair, rolepack):
     assert words(rolepack.status(pair)) == {"in the sources"}
 
 
+def word(status: dict, name: str, endpoint: str = "Endpoint1") -> str:
+    """What one web instance says of its library."""
+    return json.loads(get(f"http://127.0.0.1:{one(status, name)['endpoints'][endpoint]['port']}/"))["extra"]
+
+
+def by_instance(status: dict) -> dict[str, str]:
+    """What each web instance says of its library."""
+    return {one["name"]: word(status, one["name"]) for one in status["instances"] if one["role"] == "web"}
+
+
+def site(place: Path, broken_on: str = "") -> None:
+    """Let the site end as soon as it starts where the instance has one of these names, and nowhere else."""
+    original = (Path(__file__).parent / "services/pair/roles/web/site_app.py").read_text()
+    check = f"def make():\n    if os.environ['RoleInstanceID'] in {broken_on.split()}: raise SystemExit('broken')\n"
+    (place / "roles/web/site_app.py").write_text(original.replace("def make():\n", check))
+
+
+def domains(place: Path, old: int, new: int) -> None:
+    """Give the service another number of update domains."""
+    path = place / "ServiceDefinition.csdef"
+    text = path.read_text(encoding="utf-8")
+    assert f'upgradeDomainCount="{old}"' in text
+    path.write_text(text.replace(f'Count="{old}"', f'Count="{new}"'), encoding="utf-8")
+
+
+def kill(place: Path, rolepack, name: str) -> None:
+    """Kill an instance's program and wait until it is back."""
+    before = one(rolepack.status(place), name)
+    os.kill(before["pid"], signal.SIGKILL)
+    until(lambda: one(rolepack.status(place), name)["pid"] not in {None, before["pid"]})
+    until(lambda: one(rolepack.status(place), name)["state"] == "Ready")
+
+
+def copies(place: Path) -> int:
+    return len(list((place / ".rolepack/emulator/versions").iterdir()))
+
+
+def fails(rolepack, place: Path, name: str, *words: str) -> None:
+    """An upgrade ends where this instance does not come up."""
+    message = f"{name}: it does not come up: exit code 1. See `invoke logs`, and mend that.\n"
+    assert rolepack.refused("upgrade", *words, cwd=place).endswith(message)
+
+
+@pytest.fixture
+def stopped(pair, rolepack):
+    """A service whose upgrade has stopped: web_IN_0 and jobs_IN_0 run version two, web_IN_1 what ran before."""
+    site(pair, broken_on="web_IN_1")
+    answer_with(pair, "version two")
+    before = rolepack.status(pair)
+    with clients(before["endpoints"]["web/Endpoint1"]) as failed:
+        done = rolepack("upgrade", "--on-failure", "stop", cwd=pair)
+    assert failed == []
+    assert done.returncode == 1
+    assert done.stderr == "web_IN_1: it does not come up: exit code 1. See `invoke logs`, and mend that.\n"
+    assert done.stdout.splitlines()[-1] == (
+        "on web_IN_0, jobs_IN_0 the new version runs, on web_IN_1 what ran there before; "
+        "mend the new one, then upgrade again"
+    )
+    assert {one["state"] for one in rolepack.status(pair)["instances"]} == {"Ready"}
+    assert by_instance(rolepack.status(pair)) == {"web_IN_0": "version two", "web_IN_1": "from lib"}
+    return pair
+
+
+def test_each_instance_keeps_its_version_after_an_upgrade_that_has_stopped(stopped, rolepack):
+    answer_with(stopped, "half mended")
+    (stopped / "roles/jobs/worker.py").write_text("raise SystemExit('half mended')")
+    rolepack.ok("restart", "--role", "web", "--role", "jobs", cwd=stopped)
+    kill(stopped, rolepack, "web_IN_0")
+    kill(stopped, rolepack, "web_IN_1")
+    assert by_instance(rolepack.status(stopped)) == {"web_IN_0": "version two", "web_IN_1": "from lib"}
+    rolepack.ok("scale", "--role", "web=4", "--role", "jobs=2", cwd=stopped)
+    grown = {"web_IN_0": "version two", "web_IN_1": "from lib", "web_IN_2": "version two", "web_IN_3": "from lib"}
+    assert by_instance(rolepack.status(stopped)) == grown, "an added instance has the version of its update domain"
+    rolepack.ok("set", "jobs", "--setting", "Title=Neu", cwd=stopped)
+    until(lambda: all(one(rolepack.status(stopped), f"jobs_IN_{number}")["restarts"] for number in (0, 1)))
+    until(lambda: {one["state"] for one in rolepack.status(stopped)["instances"]} == {"Ready"})
+    assert [settings_of(stopped, f"jobs_IN_{number}") for number in (0, 1)] == [{"Title": "Neu"}] * 2
+    assert by_instance(rolepack.status(stopped)) == grown
+    rolepack.ok("scale", "--role", "web=1", cwd=stopped)
+    rolepack.ok("scale", "--role", "web=2", cwd=stopped)
+    assert by_instance(rolepack.status(stopped)) == {"web_IN_0": "version two", "web_IN_1": "from lib"}
+
+
+def test_an_upgrade_goes_on_from_where_one_has_stopped(stopped, rolepack):
+    assert copies(stopped) == 2
+    site(stopped)
+    answer_with(stopped, "mended")
+    rolepack.ok("upgrade", cwd=stopped)
+    assert words(rolepack.status(stopped)) == {"mended"}
+    until(lambda: copies(stopped) == 1)
+    assert names(rolepack.status(stopped)) == ["web_IN_0", "web_IN_1", "jobs_IN_0"]
+
+
+def test_an_upgrade_goes_back_from_where_one_has_stopped(stopped, rolepack):
+    site(stopped)
+    answer_with(stopped, "from lib")
+    rolepack.ok("upgrade", "--on-failure", "stop", cwd=stopped)
+    assert words(rolepack.status(stopped)) == {"from lib"}
+
+
+def test_a_rollback_gives_each_instance_back_what_it_ran(stopped, rolepack):
+    answer_with(stopped, "version three")
+    fails(rolepack, stopped, "web_IN_1")
+    assert by_instance(rolepack.status(stopped)) == {"web_IN_0": "version two", "web_IN_1": "from lib"}
+    kill(stopped, rolepack, "web_IN_0")
+    assert by_instance(rolepack.status(stopped)) == {"web_IN_0": "version two", "web_IN_1": "from lib"}
+
+
+def test_a_stopped_upgrade_over_a_stopped_one_leaves_three_versions(service, rolepack):
+    place = service("pair")
+    domains(place, 2, 4)
+    edit(place, '<Instances count="2" />', '<Instances count="4" />')
+    rolepack.ok("emulate", "--detach", cwd=place)
+    began = rolepack.status(place)
+    site(place, broken_on="web_IN_2")
+    answer_with(place, "version two")
+    fails(rolepack, place, "web_IN_2", "--on-failure", "stop")
+    assert one(rolepack.status(place), "web_IN_3") == one(began, "web_IN_3"), "its domain's turn never came"
+    site(place, broken_on="web_IN_1")
+    answer_with(place, "version three")
+    fails(rolepack, place, "web_IN_1", "--on-failure", "stop")
+    three = {"web_IN_0": "version three", "web_IN_1": "version two", "web_IN_2": "from lib", "web_IN_3": "from lib"}
+    assert by_instance(rolepack.status(place)) == three
+    assert copies(place) == 3
+    answer_with(place, "version four")
+    rolepack.ok("restart", "--role", "web", cwd=place)
+    assert by_instance(rolepack.status(place)) == three
+    site(place)
+    rolepack.ok("upgrade", cwd=place)
+    assert words(rolepack.status(place)) == {"version four"}
+
+
+def test_an_upgrade_that_stops_at_its_first_domain_has_gone_back(pair, rolepack):
+    site(pair, broken_on="web_IN_0")
+    answer_with(pair, "version two")
+    before = rolepack.status(pair)
+    fails(rolepack, pair, "web_IN_0", "--on-failure", "stop")
+    assert words(rolepack.status(pair)) == {"from lib"}
+    assert one(rolepack.status(pair), "web_IN_1") == one(before, "web_IN_1")
+
+
+MAIL = """<WorkerRole name="mail"><Runtime><EntryPoint>
+  <ProgramEntryPoint commandLine="python worker.py" setReadyOnProcessStart="true" />
+</EntryPoint></Runtime></WorkerRole></ServiceDefinition>"""
+
+
+def other_definition(place: Path) -> None:
+    """Rename the site's endpoint and give it another port, rename the setting, and add a role of two instances.
+
+    The other version has the configuration Cloud, so that the one that runs sees nothing of the edits.
+    """
+    path = place / "ServiceDefinition.csdef"
+    text = path.read_text(encoding="utf-8").replace("</ServiceDefinition>", MAIL).replace("Title'", "Heading'")
+    text = text.replace('"Title"', '"Heading"')
+    text = text.replace('"Endpoint1" protocol="http" port="81"', f'"Front" protocol="http" port="{free_port()}"')
+    path.write_text(text.replace('endpointName="Endpoint1"', 'endpointName="Front"'), encoding="utf-8")
+    edit(place, "Title", "Heading", "Cloud")
+    edit(place, '<Instances count="4" />', '<Instances count="2" />', "Cloud")
+    edit(place, "</ServiceC", '<Role name="mail"><Instances count="2" /></Role></ServiceC', "Cloud")
+    (place / "roles/mail").mkdir()
+    (place / "roles/mail/worker.py").write_text("import time\ntime.sleep(3600)\n")
+
+
+def test_two_versions_with_other_endpoints_settings_and_roles_run_side_by_side(service, rolepack):
+    pair = service("pair")
+    for configuration in ("Local", "Cloud"):
+        edit(pair, '<Instances count="1" />', '<Instances count="2" />', configuration)
+    rolepack.ok("emulate", "--detach", cwd=pair)
+    before = rolepack.status(pair)
+    other_definition(pair)
+    site(pair, broken_on="web_IN_1")
+    answer_with(pair, "version two")
+    fails(rolepack, pair, "web_IN_1", "--on-failure", "stop", "--configuration", "Cloud")
+    mixed = rolepack.status(pair)
+    assert names(mixed) == ["web_IN_0", "web_IN_1", "jobs_IN_0", "jobs_IN_1", "mail_IN_0"]
+    assert {one["state"] for one in mixed["instances"]} == {"Ready"}
+    assert sorted(mixed["endpoints"]) == ["web/Endpoint1", "web/Front"]
+    assert one(mixed, "web_IN_1")["endpoints"] == one(before, "web_IN_1")["endpoints"]
+    assert json.loads(get(mixed["endpoints"]["web/Endpoint1"]))["extra"] == "from lib"
+    assert json.loads(get(mixed["endpoints"]["web/Front"]))["extra"] == "version two"
+    seen = json.loads((pair / ".rolepack/emulator/roles/jobs_IN_0/role-environment.json").read_text(encoding="utf-8"))
+    web = {each["id"]: list(each["endpoints"]) for each in seen["roles"]["web"]["instances"]}
+    assert web == {"web_IN_0": ["Front"], "web_IN_1": ["Endpoint1"]}, "each is seen with what it has"
+    edit(pair, "Größe", "Länge", "Cloud")
+    until(lambda: settings_of(pair, "jobs_IN_0") == {"Heading": "Länge"})
+    rolepack.ok("scale", "--role", "web=4", cwd=pair)  # after what the edit asks for is done
+    assert settings_of(pair, "jobs_IN_1") == {"Title": "Größe"}
+    assert one(rolepack.status(pair), "jobs_IN_1")["pid"] == one(mixed, "jobs_IN_1")["pid"], "it knows no such setting"
+    for name in ("web_IN_0", "web_IN_1", "jobs_IN_1"):
+        kill(pair, rolepack, name)
+    assert names(rolepack.status(pair)) == [*(f"web_IN_{each}" for each in range(4)), *names(mixed)[2:]]
+    site(pair)
+    rolepack.ok("upgrade", cwd=pair)
+    after = rolepack.status(pair)
+    assert names(after)[-4:] == ["jobs_IN_0", "jobs_IN_1", "mail_IN_0", "mail_IN_1"]
+    assert {word(after, f"web_IN_{each}", "Front") for each in range(4)} == {"version two"}
+    assert list(after["endpoints"]) == ["web/Front"]
+
+
+def test_a_rollback_of_renamed_endpoints_gives_them_back(pair, rolepack):
+    before = rolepack.status(pair)
+    other_definition(pair)
+    site(pair, broken_on="web_IN_1")
+    fails(rolepack, pair, "web_IN_1", "--configuration", "Cloud")
+    after = rolepack.status(pair)
+    assert names(after) == names(before)
+    assert {one["state"] for one in after["instances"]} == {"Ready"}
+    assert [one["endpoints"] for one in after["instances"]] == [one["endpoints"] for one in before["instances"]]
+    assert after["endpoints"] == before["endpoints"]
+    assert words(after) == {"from lib"}
+
+
+def test_an_upgrade_that_stops_may_have_other_update_domains(service, rolepack):
+    """The walk goes by the domains of before: of three, in which the instances 0 and 3 are the first to go."""
+    place = service("pair")
+    domains(place, 2, 3)
+    edit(place, '<Instances count="2" />', '<Instances count="4" />')
+    rolepack.ok("emulate", "--detach", cwd=place)
+    domains(place, 3, 2)
+    site(place, broken_on="web_IN_1")
+    answer_with(place, "version two")
+    fails(rolepack, place, "web_IN_1", "--on-failure", "stop")
+    mixed = {"web_IN_0": "version two", "web_IN_1": "from lib", "web_IN_2": "from lib", "web_IN_3": "version two"}
+    after = rolepack.status(place)
+    assert by_instance(after) == mixed
+    assert [one(after, f"web_IN_{each}")["restarts"] for each in (0, 2, 3)] == [1, 0, 1]
+    rolepack.ok("restart", "--role", "web", cwd=place)
+    assert by_instance(rolepack.status(place)) == mixed
+    site(place)
+    rolepack.ok("upgrade", cwd=place)
+    after = rolepack.status(place)
+    assert words(after) == {"version two"}
+    assert [one(after, f"web_IN_{each}")["update_domain"] for each in range(4)] == [0, 1, 0, 1]
+
+
+def test_a_word_that_says_nothing_of_failure_is_refused(service, rolepack):
+    refused = rolepack.refused("upgrade", "--on-failure", "x", cwd=service("pair"))
+    assert refused == "--on-failure: 'x' is neither rollback nor stop. Write one of them.\n"
+
+
 WORKER = "import time\nprint('at work', flush=True)\ntime.sleep(3600)\n"
 
 
@@ -584,11 +824,13 @@ def test_an_entry_point_may_be_any_program_of_the_role(service, rolepack):
         {"wish": "scale", "counts": [1]},
         {"wish": "status", "NAME": "stop"},
         {"wish": "upgrade", "run": "/etc/passwd"},
+        {"wish": "upgrade", "run": "PLACE/.rolepack/emulator/run-1.json", "on_failure": "x"},
     ],
 )
 def test_a_wish_that_nobody_knows_is_answered_and_harms_nothing(wish, service, rolepack):
     place = service("background")
     rolepack.ok("emulate", "--detach", cwd=place)
+    wish = {key: value.replace("PLACE", str(place)) if key == "run" else value for key, value in wish.items()}
     (answer,) = control.ask(state_folder(place), wish)
     assert answer["faults"][0]["wrong"] == "this emulator does not know that wish"
     assert rolepack.status(place)["instances"][0]["state"] == "Ready"
