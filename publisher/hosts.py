@@ -91,7 +91,7 @@ def load(path: Path) -> Hosts:
     reader = _Reader(path)
     hosts = reader.read(node)
     if reader.faults:
-        raise ServiceError(*reader.faults)
+        raise ServiceError(*sorted(reader.faults, key=lambda fault: fault.line or 0))
     return hosts
 
 
@@ -135,7 +135,7 @@ class _Reader:
         tls = self._claim(keys, "tls", is_tls)
         if is_tls and not tls:
             self._fault(keys["tls"], f"transport {transport} is TLS", "Leave `tls` out, or use another transport")
-        address = self._address(keys, "address", node, "")
+        address = self._address(keys, "address", node)
         host = Host(
             name,
             address,
@@ -145,7 +145,7 @@ class _Reader:
             self._number(keys, "update_domain", 0, range(_MOST_DOMAINS)),
             tls,
             self._number(keys, "port", 5986 if tls else 5985, range(1, 65536)),
-            self._address(keys, "internal_address", node, address),
+            self._address(keys, "internal_address", node) if "internal_address" in keys else address,
             self._root(keys),
             self._python(keys),
             *(self._file(keys, key, keys.get(key)) for key in ("ca", "certificate", "key")),
@@ -197,8 +197,8 @@ class _Reader:
             self._fault(keys["python"], f"python is '{python}', which is no path of a program", remedy)
         return python
 
-    def _address(self, keys: Mapping[str, Any], key: str, node: Any, usual: str) -> str:
-        address = self._text(keys, key, usual)
+    def _address(self, keys: Mapping[str, Any], key: str, node: Any) -> str:
+        address = self._text(keys, key, "")
         if not address:
             self._fault(node, f"no {key} is given", f"Write `{key}: name or IP address`")
         elif not _ADDRESS.fullmatch(address):

@@ -28,22 +28,41 @@ def ask(session: Session, parts: Parts) -> Known:
     return found
 
 
-@contextmanager
-def locked(fleet: Fleet, held: Held, folder: Path, parts: Parts, tell: Tell) -> Iterator[dict[str, Known]]:
-    """Lock every host, or none; ServiceError if somebody else has one. They are unlocked at the end of the block."""
-    try:
-        found = fleet.each(lambda session: _begin(session, held, folder, parts, tell))
-        holding.refuse({name: one for name, one in found.items() if isinstance(one, Held)})
-        yield {name: one for name, one in found.items() if isinstance(one, Known)}
-    finally:
-        _, faults = fleet.attempt(lambda session: session.ask("let_go", "unlocking", token=held.token), fleet.asked)
+class Locked:
+    """Hosts that a command has for itself, and what they have told since."""
+
+    def __init__(self, fleet: Fleet, held: Held, known: Mapping[str, Known]) -> None:
+        self.held, self.known = held, known
+        self._fleet = fleet
+        self._noted: set[str] = set()
+
+    def finish(self, line: Mapping[str, Any]) -> None:
+        """Note on every host what was done, and unlock it; what cannot be noted keeps nothing from being done."""
+        about: dict[str, Any] = {"token": self.held.token, "line": dict(line)}
+        done, _ = self._fleet.attempt(lambda session: session.ask("finish", "noting", **about))
+        self._noted |= set(done)
+
+    def let_go(self, tell: Tell) -> None:
+        """Unlock every host that was asked, and is not unlocked yet."""
+        there = [name for name in self._fleet.asked if name not in self._noted]
+        _, faults = self._fleet.attempt(
+            lambda session: session.ask("let_go", "unlocking", token=self.held.token), there
+        )
         for name in faults:
             tell(f"host '{name}' could not be unlocked: `invoke deploy-unlock --host {name}` does that")
 
 
-def finish(fleet: Fleet, held: Held, line: Mapping[str, Any]) -> None:
-    """Note on every host what was done, and unlock it; what cannot be noted keeps nothing from being done."""
-    fleet.attempt(lambda session: session.ask("finish", "noting", token=held.token, line=dict(line)))
+@contextmanager
+def locked(fleet: Fleet, held: Held, folder: Path, parts: Parts, tell: Tell) -> Iterator[Locked]:
+    """Lock every host, or none; ServiceError if somebody else has one. They are unlocked at the end of the block."""
+    there = Locked(fleet, held, {})
+    try:
+        found = fleet.each(lambda session: _begin(session, held, folder, parts, tell))
+        holding.refuse({name: one for name, one in found.items() if isinstance(one, Held)})
+        there.known = {name: one for name, one in found.items() if isinstance(one, Known)}
+        yield there
+    finally:
+        there.let_go(tell)
 
 
 def _begin(session: Session, held: Held, folder: Path, parts: Parts, tell: Tell) -> Known | Held:

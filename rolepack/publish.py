@@ -14,8 +14,7 @@ from rolepack.reached import HOST, HOSTS, PARALLEL, SLOT
 
 if TYPE_CHECKING:
     from publisher.agent.values import Held
-    from publisher.fleet import Fleet
-    from publisher.known import Known
+    from publisher.locked import Locked
     from publisher.publication import Publication, Step
     from publisher.session import Prepare
     from publisher.tells import Tell
@@ -87,11 +86,11 @@ def publish(
             _show_plan(work, told.version, slot, json)
             return
         there = stack.enter_context(locked.locked(found.fleet, held, found.state, parts, tell))
-        work.prepare(there, configuration_only)
+        work.prepare(there.known, configuration_only)
         if not json:
             _show_plan(work, told.version, slot, json)
         reached.confirm(f"Publish {shown(file)} to {slot}?", yes)
-        with _noted(found.fleet, held, "publish", slot, told.version):
+        with _noted(there, "publish", slot, told.version):
             work.certify(reached.passwords())
             with progress.transfers(quiet=json) as report:
                 work.upload(report)
@@ -121,10 +120,10 @@ def rollback(
     from publisher import actions
 
     reached.slot(slot)
-    with reached.reached(service, hosts) as found, holding(found, "go back") as (held, there):
-        changes = actions.back(there, slot)
+    with reached.reached(service, hosts) as found, holding(found, "go back") as there:
+        changes = actions.back(there.known, slot)
         versions = {one.after.in_slot(slot).current.version for one in changes.values()}  # type: ignore[union-attr]
-        _walk(found, held, changes, "rollback", slot, ", ".join(versions), on_failure, yes)
+        _walk(found, there, changes, "rollback", slot, ", ".join(versions), on_failure, yes)
     say(f"Version {', '.join(versions)} runs in {slot} again.")
 
 
@@ -142,11 +141,11 @@ def swap(
     """
     from publisher import actions
 
-    with reached.reached(service, hosts) as found, holding(found, "swap") as (held, there):
-        changes = actions.exchange(there, held.since)
+    with reached.reached(service, hosts) as found, holding(found, "swap") as there:
+        changes = actions.exchange(there.known, there.held.since)
         entries = {one.after.in_slot("production").current for one in changes.values()}
         versions = ", ".join(sorted({entry.version for entry in entries if entry})) or "nothing"
-        _walk(found, held, changes, "swap", "production", versions, on_failure, yes)
+        _walk(found, there, changes, "swap", "production", versions, on_failure, yes)
     say(f"Production runs {versions} now.")
 
 
@@ -163,12 +162,12 @@ def retire(
     """
     from publisher import actions
 
-    with reached.reached(service, hosts) as found, holding(found, f"retire {version}") as (held, there):
-        actions.must_not_run(there, version)
-        reached.confirm(f"Remove version {version} from {counted(there, 'host')}?", yes)
-        line = _line(held, "retire", "", version, "done")
+    with reached.reached(service, hosts) as found, holding(found, f"retire {version}") as there:
+        actions.must_not_run(there.known, version)
+        reached.confirm(f"Remove version {version} from {counted(there.known, 'host')}?", yes)
+        line = _line(there.held, "retire", "", version, "done")
         answers = found.fleet.each(
-            lambda session: session.ask("retire", "retiring", token=held.token, version=version, line=line)
+            lambda session: session.ask("retire", "retiring", token=there.held.token, version=version, line=line)
         )
     where = [name for name, answer in answers.items() if answer["was_here"]]
     say(f"Removed version {version} from {', '.join(where) or 'no host'}.")
@@ -228,7 +227,7 @@ def deploy_unlock(
 
 
 @contextlib.contextmanager
-def holding(found: "Reached", doing: str) -> Iterator[tuple["Held", Mapping[str, "Known"]]]:
+def holding(found: "Reached", doing: str) -> Iterator["Locked"]:
     """All hosts of the file, locked for a command that needs no bundle."""
     from publisher import holding, locked
 
@@ -236,12 +235,12 @@ def holding(found: "Reached", doing: str) -> Iterator[tuple["Held", Mapping[str,
         holding.holding(found.state, doing) as held,
         locked.locked(found.fleet, held, found.state, lambda _host: {}, say) as there,
     ):
-        yield held, there
+        yield there
 
 
 def _walk(
     found: "Reached",
-    held: "Held",
+    there: "Locked",
     changes: Mapping[str, "Change"],
     verb: str,
     slot: str,
@@ -258,15 +257,14 @@ def _walk(
         now, then = change.before.in_slot(slot).current, change.after.in_slot(slot).current
         say(f"{name}: {slot} runs {now.version if now else 'nothing'}, and then {then.version if then else 'nothing'}")
     reached.confirm(f"{verb.capitalize()}?", yes)
-    with _noted(found.fleet, held, verb, slot, version):
-        Walk(found.fleet, held.token, changes, say).go(way)
+    with _noted(there, verb, slot, version):
+        Walk(found.fleet, there.held.token, changes, say).go(way)
 
 
 @contextlib.contextmanager
-def _noted(fleet: "Fleet", held: "Held", verb: str, slot: str, version: str) -> Iterator[None]:
+def _noted(there: "Locked", verb: str, slot: str, version: str) -> Iterator[None]:
     """Note on every host what comes of the block."""
     from cloudservice.errors import ServiceError
-    from publisher import locked
 
     result = "interrupted"
     began = time.monotonic()
@@ -277,8 +275,8 @@ def _noted(fleet: "Fleet", held: "Held", verb: str, slot: str, version: str) -> 
         result = f"failed: {error.faults[0].where}: {error.faults[0].wrong}"
         raise
     finally:
-        line = _line(held, verb, slot, version, result)
-        locked.finish(fleet, held, {**line, "seconds": round(time.monotonic() - began, 1)})
+        line = _line(there.held, verb, slot, version, result)
+        there.finish({**line, "seconds": round(time.monotonic() - began, 1)})
 
 
 def _line(held: "Held", verb: str, slot: str, version: str, result: str) -> dict[str, Any]:

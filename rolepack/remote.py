@@ -69,12 +69,12 @@ def restart(service: str | None, hosts: str | None, slot: str, roles: Sequence[s
     from rolepack.publish import holding
 
     reached.slot(slot)
-    with reached.reached(service, hosts) as found, holding(found, "restart instances") as (held, there):
-        wanted = _chosen(there, slot, roles, names)
+    with reached.reached(service, hosts) as found, holding(found, "restart instances") as there:
+        wanted = _chosen(there.known, slot, roles, names)
         for _, domain in walk.domains(found.fleet.hosts, wanted):
 
             def ask(session: "Session") -> list[Fault]:
-                about = {"token": held.token, "slot": slot, "instances": wanted[session.host.name]}
+                about = {"token": there.held.token, "slot": slot, "instances": wanted[session.host.name]}
                 answer = session.ask("restart", "restart", walk.telling(session, say), once=True, **about)
                 return [from_plain(Fault, fault) for fault in answer["faults"]]
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from cloudservice import lock
 from cloudservice.service import Kind
 from packager import blueprint
 from packager.appservice import environments, runtimes
@@ -287,3 +288,44 @@ def image(_own_cache: None) -> Path:
 def fresh(_own_cache: None) -> Path:
     """The environment that builds begin with."""
     return environments.fresh(runtimes.own(), lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter for Windows and the doubles, made by the first worker of a run that needs them."""
+    import machines
+    import windows
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    done = shared / "windows" / "done"
+    with lock.take(shared / "windows.lock", 300):
+        if not done.exists():
+            shutil.rmtree(done.parent, ignore_errors=True)
+            done.parent.mkdir()
+            windows.build(done.parent)
+            machines.build(done.parent)
+            done.touch()
+    return done.parent
+
+
+@pytest.fixture(scope="session")
+def installation(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An installation of wine for machines: any number of `machines.Machine(installation, folder, address)`."""
+    import machines
+    import windows
+
+    there = windows.Windows(tools, tmp_path_factory.mktemp("machines"))
+    machines.equip(there)
+    yield there
+    there.close()
+
+
+@pytest.fixture
+def machine(installation: Any, tmp_path: Path) -> Iterator[Any]:
+    """A Windows machine."""
+    import machines
+
+    there = machines.Machine(installation, tmp_path / "machine")
+    yield there
+    there.close()

@@ -4,7 +4,6 @@ No PowerShell and no IIS is here: a recorder stands in place of powershell.exe, 
 """
 
 import json
-import os
 import shutil
 import threading
 import time
@@ -15,7 +14,7 @@ import windows as wine
 from bundles import extract
 from conftest import add_role, get, until
 
-from cloudservice import folder, lock
+from cloudservice import folder
 from emulator.run import Run, Runtime, write
 
 MISSING = wine.why_not()
@@ -26,21 +25,6 @@ import markupsafe._speedups
 print(json.dumps([sys.argv[1:], os.getcwd(), os.environ.get("PYTHONPATH"), sys.executable, sys.platform]))
 sys.exit(9)
 """
-
-
-@pytest.fixture(scope="session")
-def tools(tmp_path_factory):
-    """The interpreter and the doubles, made by the first worker of a run that needs them."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    done = shared / "windows" / "done"
-    with lock.take(shared / "windows.lock", 300):
-        if not done.exists():
-            shutil.rmtree(done.parent, ignore_errors=True)
-            done.parent.mkdir()
-            wine.build(done.parent)
-            done.touch()
-    return done.parent
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ CARRIER = "panda3d==1.10.16"
 _PYTHON = """
 #include <wchar.h>
 __declspec(dllimport) int Py_Main(int, wchar_t **);
+int _dowildcard = 0; /* an asterisk stays what it is, as with the interpreter from python.org */
 int wmain(int count, wchar_t **words) { return Py_Main(count, words); }
 """
 _RECORDER = r"""
@@ -51,7 +52,7 @@ def build(folder: Path) -> None:
     """Make the interpreter and the doubles in a folder, once for all who share it."""
     python = folder / "python"
     _fetch_interpreter(folder)
-    _compile(_PYTHON, python / "python.exe", python / "python311.dll")
+    compile_program(_PYTHON, python / "python.exe", python / "python311.dll")
     library = _library()
     assert library is not None
     shutil.copytree(library, python / "Lib", ignore=shutil.ignore_patterns(*_LEFT_OUT))
@@ -62,7 +63,7 @@ def build(folder: Path) -> None:
     launchers.mkdir(exist_ok=True)
     for name in ("python.exe", "pythonw.exe"):  # what `-m venv` copies
         shutil.copy(python / "python.exe", launchers / name)
-    _compile(_RECORDER, folder / "recorder.exe")
+    compile_program(_RECORDER, folder / "recorder.exe")
 
 
 class Windows:
@@ -164,7 +165,8 @@ def _fetch_interpreter(folder: Path) -> None:
     carrier.unlink()
 
 
-def _compile(source: str, program: Path, *libraries: Path) -> None:
+def compile_program(source: str, program: Path, *libraries: Path) -> None:
+    """Make a program for Windows of one file in C."""
     code = program.with_suffix(".c")
     code.write_text(source)
     subprocess.run([COMPILER, "-municode", "-O1", "-s", "-o", program, code, *libraries], check=True)

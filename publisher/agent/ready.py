@@ -14,6 +14,8 @@ from publisher.agent.values import Instance, Question, Setup
 _PATIENCE = 5.0
 """Seconds that one answer may take."""
 _PAUSE = 0.1
+_MOST_ENDS = 3
+"""Of a program that comes up again and again, and never for good."""
 _HERE = "127.0.0.1"
 """Sites listen at every address."""
 
@@ -34,7 +36,7 @@ def come_up(place: Place, letter: str, setup: Setup, instance: Instance) -> Faul
     end = time.monotonic() + setup.up_within
     while True:
         life = worker.told(place, letter, instance.name)
-        if instance.program and life.has_failed:
+        if instance.program and (life.has_failed or life.restarts >= _MOST_ENDS):
             return Fault(instance.name, f"it does not come up: {life.reason}", "Mend that, then publish again")
         waits = why_not(place, letter, instance)
         if waits is None:

@@ -1,0 +1,266 @@
+"""Publishing to Windows machines: real commands of cmd.exe and Windows' Python, behind a double of WinRM."""
+
+import json
+
+import pytest
+import windows as wine
+from farm import WORKER, Farm
+from machines import Machine
+
+MISSING = wine.why_not()
+pytestmark = [pytest.mark.wine, pytest.mark.network, pytest.mark.skipif(bool(MISSING), reason=str(MISSING))]
+TASKS = """<Startup>
+  <Task commandLine="python -u task.py elevated" executionContext="elevated" taskType="simple" />
+  <Task commandLine="python -u task.py limited" executionContext="limited" taskType="simple" />
+</Startup>"""
+DIES_ON_THE_SECOND = WORKER.replace("print(", "if here['id'] == 'api_IN_1':\n    raise SystemExit(7)\nprint(")
+DIES = "import sys\nprint('no such table: orders {version}')\nsys.exit(3)\n"
+
+
+@pytest.fixture
+def farm_of(installation, tmp_path, rolepack):
+    made = []
+
+    def make(count):
+        machines = [Machine(installation, tmp_path / f"m{n}", f"127.0.0.{n + 2}") for n in range(count)]
+        made.extend(machines)
+        folder = tmp_path / "shop"
+        folder.mkdir()
+        return Farm(folder, machines, rolepack)
+
+    yield make
+    for machine in made:
+        machine.close()
+
+
+@pytest.fixture
+def one(farm_of):
+    """One machine that can be reached."""
+    with farm_of(1).open() as farm:
+        yield farm
+
+
+@pytest.fixture
+def two(farm_of):
+    """Two machines, in two update domains."""
+    with farm_of(2).open() as farm:
+        yield farm
+
+
+def test_a_version_comes_to_a_machine_and_serves(one):
+    said = one.publish("1")
+    answer = one.answer()
+    assert (answer["version"], answer["instance"], answer["greeting"]) == ("1", "api_IN_0", "hello")
+    assert answer["root"].startswith(one.root_of(0) + "\\shop\\a\\")
+    assert "m0: api_IN_0 is Ready" in said
+    assert "runs in production on 1 host" in said
+    assert one.machines[0].tasks() == {
+        "rolepack\\shop\\a\\api_IN_0": "Running",
+        "rolepack\\shop\\switch": "Ready",
+    }
+    assert [(rule["localport"], rule["action"]) for rule in one.machines[0].rules] == [(str(one.port), "allow")]
+    assert one.hosts[0].service.shells == {}, "a shell was left behind"
+
+
+def test_what_lies_on_a_machine_is_what_the_bundle_has(one):
+    file = one.package("1")
+    one.ok("publish", "--yes")
+    one.ok("extract", file, "--output", one.folder / "laid")
+    (version,) = [path for path in (one.disk(0) / "shop/a").iterdir() if path.is_dir() and len(path.name) == 12]
+    there = {path.relative_to(version / "api_IN_0"): path.read_bytes() for path in version.rglob("*") if path.is_file()}
+    laid = one.folder / "laid" / "api"
+    wanted = {path.relative_to(laid): path.read_bytes() for path in laid.rglob("*") if path.is_file()}
+    assert {path: there.get(path) for path in wanted} == wanted
+
+
+def test_a_line_that_changes_sends_little_and_asks_seldom(one):
+    filler = one.folder / "roles" / "api" / "filler.bin"
+    filler.parent.mkdir(parents=True)
+    filler.write_bytes(bytes(range(256)) * 4000)
+    one.publish("1")
+    one.package("2")
+    one.hosts[0].requests.clear()
+    told = json.loads(one.ok("publish", "--yes", "--json"))
+    assert told["hosts"][0]["bytes"] < 20_000
+    assert told["round_trips"] == {"m0": 3}, "a question, the switch with the content, a note"
+    assert one.versions() == ["2"]
+
+
+def test_a_plan_changes_nothing(one):
+    one.package("1")
+    said = one.ok("publish", "--dry-run")
+    assert "0       m0    nothing  api_IN_0" in said
+    assert one.answer() is None
+    assert not (one.disk(0) / "shop").exists()
+    refused = one.refused("publish")
+    assert "nobody is here to agree. Add --yes" in refused
+    assert one.answer() is None
+
+
+def test_update_domains_are_walked_one_after_the_other(two):
+    said = two.publish("1").splitlines()
+    order = [line for line in said if "update domain" in line or "is Ready" in line]
+    assert order == [
+        "update domain 0: m0",
+        "m0: api_IN_0 is Ready",
+        "update domain 1: m1",
+        "m1: api_IN_1 is Ready",
+    ]
+    assert two.answer(1)["others"] == ["api_IN_0", "api_IN_1"]
+
+
+def test_a_version_that_does_not_come_up_goes_back_everywhere(two):
+    two.publish("1")
+    two.package("2", worker=DIES_ON_THE_SECOND)
+    done = two.run("publish", "--yes")
+    assert done.returncode == 1
+    assert "host 'm1', api_IN_1: it does not come up: its program has ended with code 7" in done.stderr
+    assert "what ran before comes back on m0, m1" in done.stdout
+    assert two.versions() == ["1", "1"]
+    history = json.loads(two.ok("deployments", "--json"))["history"]
+    assert [line["result"].partition(":")[0] for line in history] == ["failed", "done"]
+
+
+def test_on_failure_stop_leaves_what_has_come_up(two):
+    two.publish("1")
+    two.package("2", worker=DIES_ON_THE_SECOND)
+    done = two.run("publish", "--yes", "--on-failure", "stop")
+    assert done.returncode == 1
+    assert "m0 stay with what is new" in done.stdout
+    assert two.versions() == ["2", "1"]
+    assert "neither rollback nor stop" in two.refused("publish", "--yes", "--on-failure", "hope")
+
+
+def test_a_first_version_that_fails_shows_its_last_lines_and_leaves_nothing_running(one):
+    one.package("1", worker=DIES)
+    done = one.run("publish", "--yes")
+    assert done.returncode == 1
+    assert "m0: api_IN_0 | python.log: no such table: orders 1" in done.stdout
+    assert one.machines[0].tasks() == {"rolepack\\shop\\switch": "Ready"}
+    assert one.publish("2")
+    assert one.versions() == ["2"]
+
+
+def test_rollback_goes_back_and_retire_removes_what_is_kept(one):
+    one.publish("1")
+    first = json.loads(one.ok("deployments", "--json"))["hosts"][0]["production"]["version"]
+    assert f"version {first} runs in production. Publish another one first" in one.refused("retire", first, "--yes")
+    one.publish("2")
+    assert f"Version {first} runs in production again." in one.ok("rollback", "--yes")
+    assert one.versions() == ["1"]
+    assert "its production has run nothing before" in one.refused("rollback", "--yes")
+    one.publish("3")
+    assert f"Removed version {first} from m0." in one.ok("retire", first, "--yes")
+    assert not (one.disk(0) / "shop/a" / first).exists()
+    assert f"no host has a version {first}" in one.refused("retire", first, "--yes")
+
+
+def test_three_versions_are_kept(one):
+    for version in "1234":
+        one.publish(version)
+    kept = [path for path in (one.disk(0) / "shop/a").iterdir() if path.is_dir() and len(path.name) == 12]
+    assert len(kept) == 3
+    listed = {sha for path in (one.disk(0) / "shop/versions").glob("*.json") for sha in json.loads(path.read_text())}
+    assert {path.name for path in (one.disk(0) / "shop/parts").glob("*/*")} == listed
+    one.ok("rollback", "--yes")
+    one.ok("rollback", "--yes")
+    assert one.versions() == ["2"]
+
+
+def test_slots_change_places_without_a_copy(one):
+    one.publish("1")
+    assert "its staging runs nothing" in one.refused("swap", "--yes")
+    one.publish("2", "--slot", "staging")
+    assert (one.versions(), one.versions("staging")) == (["1"], ["2"])
+    before = set(one.disk(0).rglob("approot"))
+    one.ok("swap", "--yes")
+    assert (one.versions(), one.versions("staging")) == (["2"], ["1"])
+    assert set(one.disk(0).rglob("approot")) == before
+    one.publish("3")
+    assert (one.versions(), one.versions("staging")) == (["3"], ["1"])
+    assert "there is no slot 'blue'. Choose from production, staging" in one.refused("publish", "--slot", "blue")
+
+
+def test_settings_change_without_a_new_version(one):
+    one.publish("1")
+    one.configure(greeting="good evening")
+    one.ok("publish", "--yes", "--configuration-only")
+    assert (one.answer()["greeting"], one.answer()["version"]) == ("good evening", "1")
+    one.package("2")
+    assert "its production runs version" in one.refused("publish", "--yes", "--configuration-only")
+    one.ok("rollback", "--yes")
+    assert one.answer()["greeting"] == "hello"
+
+
+def test_an_instance_more_starts_and_the_others_learn_of_it(two):
+    two.configure(instances=1)
+    two.publish("1")
+    assert two.versions() == ["1", None]
+    before = two.machines[0].calls()
+    two.configure(instances=2)
+    two.ok("publish", "--yes", "--configuration-only")
+    assert two.versions() == ["1", "1"]
+    assert two.answer(1)["others"] == ["api_IN_0", "api_IN_1"]
+    calls = two.machines[0].calls()[len(before) :]
+    assert not [call for call in calls if "rolepack\\shop\\a\\api_IN_0" in call], (
+        "an instance that is the same was restarted"
+    )
+    two.configure(instances=1)
+    two.ok("publish", "--yes", "--configuration-only")
+    assert two.versions() == ["1", None]
+
+
+def test_startup_tasks_run_in_their_order_and_one_that_fails_keeps_the_old_version(one):
+    task = one.folder / "roles" / "api" / "task.py"
+    task.parent.mkdir(parents=True)
+    task.write_text("import sys\nprint('task', sys.argv[1])\n")
+    one.publish("1", startup=TASKS)
+    (log,) = one.disk(0).rglob("LogFiles/python.log")
+    assert log.read_text().split() == ["task", "elevated", "task", "limited", "api_IN_0", "serves", "1"]
+    task.write_text("import sys\nprint('cannot', sys.argv[1])\nsys.exit(5 if sys.argv[1] == 'limited' else 0)\n")
+    one.package("2", startup=TASKS)
+    done = one.run("publish", "--yes")
+    assert done.returncode == 1
+    assert "api_IN_0: its startup task `python -u task.py limited` has ended with code 5" in done.stderr
+    assert "python.log: cannot limited" in done.stdout
+    assert one.versions() == ["1"]
+
+
+def test_the_verbs_of_the_emulator_have_a_remote_half(one):
+    one.publish("1")
+    now = json.loads(one.ok("status", "--remote", "--json"))
+    (instance,) = now["instances"]
+    assert (instance["name"], instance["state"], instance["host"]) == ("api_IN_0", "Ready", "m0")
+    assert instance["endpoints"]["Api"]["port"] == one.port
+    assert "m0    api_IN_0  Ready" in one.ok("status", "--remote")
+    assert one.ok("logs", "--remote") == "api_IN_0 | api_IN_0 serves 1\n"
+    done = one.run("exec", "--remote", "--instance", "api_IN_0", "--", "python", "-c", "import os, sys; sys.exit(4)")
+    assert done.returncode == 4
+    line = "import os; print(os.environ['RoleInstanceID'], os.path.exists('worker.py'))"
+    assert one.ok("exec", "--remote", "--instance", "api_IN_0", "--", "python", "-c", line) == "api_IN_0 True\n"
+    one.ok("restart", "--remote", "--instance", "api_IN_0")
+    again = [json.loads(text) for text in one.ok("logs", "--remote", "--json").splitlines()]
+    assert [line["text"] for line in again] == ["api_IN_0 serves 1"] * 2
+    assert again[0]["moment"] < again[1]["moment"]
+    for verb in ("restart", "exec"):
+        words = ("--instance", "api_IN_9", *(("--", "ver") if verb == "exec" else ()))
+        assert "there is no instance 'api_IN_9' in production. Choose from api_IN_0" in one.refused(
+            verb, "--remote", *words
+        )
+
+
+def test_after_a_restart_of_windows_the_worker_is_back(one):
+    one.publish("1")
+    one.machines[0].boot()
+    from conftest import until
+
+    until(lambda: one.versions() == ["1"])
+
+
+def test_hosts_are_asked_what_they_are(two):
+    two.package("1")
+    said = two.ok("hosts")
+    assert "2 hosts answered." in said
+    told = json.loads(two.ok("hosts", "--json", "--host", "m1"))["hosts"]
+    assert [(one["host"], one["is_administrator"], one["python"][:4]) for one in told] == [("m1", True, "3.11")]
+    assert abs(told[0]["skew"]) < 5
