@@ -19,10 +19,12 @@ from cloudservice.errors import Fault, ServiceError
 from publisher.escaped import escaped
 from publisher.hosts import Host
 
-ENVELOPE = 500 * 1024
-"""Bytes of a message that every Windows since 2012 takes."""
+_ENVELOPE = 500 * 1024
+"""Bytes of a message that every Windows since 2012 takes, unless it is told otherwise."""
 _AROUND = 4 * 1024
 """Bytes of a message around what it carries, and a little more."""
+CHUNK = (_ENVELOPE - _AROUND) // 4 * 3
+"""Bytes of input that such a message carries, as base64."""
 _PROTOCOL: Any = Protocol
 """Its types name fewer transports and values than it takes."""
 _SMALLEST = 16 * 1024
@@ -38,16 +40,18 @@ class BrokenError(Exception):
     """The connection, or the command at its other end, is gone; another try may go well."""
 
 
+class TooLargeError(Exception):
+    """A message was refused for its size; the command has got what came before it, and maybe no more can come."""
+
+
 class Remote:
     """A shell on a host, with one command at a time. Every method may raise BrokenError, or ServiceError for good."""
 
-    def __init__(self, host: Host, password: str | None) -> None:
-        self._host = host
+    def __init__(self, host: Host, password: str | None, chunk: int = CHUNK) -> None:
+        self._host, self._chunk = host, chunk
         self._password = password
         self._protocol: Any = None
         self._shell = self._command = ""
-        self.chunk = (ENVELOPE - _AROUND) // 4 * 3
-        """Bytes of input that one message can carry, as far as is known."""
 
     def open(self) -> None:
         """Connect, and have a shell."""
@@ -75,21 +79,10 @@ class Remote:
             self._command = self._protocol.run_command(self._shell, line, console_mode_stdin=False)
 
     def send(self, data: bytes) -> None:
-        """Give the command input, in as many messages as that needs."""
-        view = memoryview(data)
-        while view:
-            piece = view[: self.chunk]
-            try:
-                with _translated(self._host):
-                    self._protocol.send_command_input(self._shell, self._command, bytes(piece))
-            except _TooLargeError:
-                if self.chunk <= _SMALLEST:
-                    wrong = f"it refuses messages of {self.chunk // 1024} KB (413)"
-                    remedy = "Raise MaxEnvelopeSizekb in winrm/config there"
-                    raise ServiceError(Fault(f"host '{self._host.name}'", wrong, remedy)) from None
-                self.chunk //= 2
-                continue
-            view = view[len(piece) :]
+        """Give the command input, in as many messages as that needs; TooLargeError if the host does not take one."""
+        for at in range(0, len(data), self._chunk):
+            with _translated(self._host):
+                self._protocol.send_command_input(self._shell, self._command, data[at : at + self._chunk])
 
     def receive(self) -> tuple[bytes, bytes, int | None]:
         """What the command has printed, on its output and its errors, and its exit code if it has ended.
@@ -135,8 +128,15 @@ class Remote:
             raise BrokenError(message) from None
 
 
-class _TooLargeError(Exception):
-    """A message was refused for its size, and nothing was done."""
+def smaller(host: Host, chunk: int) -> int:
+    """How many bytes of input to try next; ServiceError if that would be too few to be of use."""
+    if chunk <= _SMALLEST:
+        wrong, remedy = (
+            f"it refuses messages of {chunk // 1024} KB (413)",
+            "Raise MaxEnvelopeSizekb in winrm/config there",
+        )
+        raise ServiceError(Fault(f"host '{host.name}'", wrong, remedy))
+    return chunk // 2
 
 
 @contextlib.contextmanager
@@ -162,7 +162,7 @@ def _translated(host: Host, is_opening: bool = False) -> Any:
         raise BrokenError(_reason(error)) from None
     except failures.WinRMTransportError as error:
         if error.code == requests.codes.request_entity_too_large:
-            raise _TooLargeError from None
+            raise TooLargeError from None
         message = f"it has answered with status {error.code}"
         raise BrokenError(message) from None
     except requests.exceptions.SSLError as error:

@@ -12,7 +12,7 @@ from publisher.agent import frames
 from publisher.agent.frames import FrameError
 from publisher.escaped import escaped, everywhere
 from publisher.hosts import Host
-from publisher.remote import BrokenError, Remote
+from publisher.remote import CHUNK, BrokenError, Remote, TooLargeError, smaller
 
 _LOADER = """
 import sys,os,hashlib,base64,runpy
@@ -82,6 +82,9 @@ class Session:
         """How often something was asked and answered."""
         self._password, self._service, self._prepare = password, service, prepare
         self._remote: Remote | None = None
+        self._chunk = CHUNK
+        self._is_lost = False
+        """Whether it could not be reached in several attempts; from then on there is one at a time."""
         self._pending = self._errors = b""
 
     def ask(self, verb: str, step: str, tell: Tell = silent, *, once: bool = False, **asked: Any) -> dict[str, Any]:
@@ -94,8 +97,8 @@ class Session:
         pending = bytearray(self._request(verb, asked))
         for line in lines:
             pending += line
-            while len(pending) >= remote.chunk:
-                piece = bytes(pending[: remote.chunk])
+            while len(pending) >= self._chunk:
+                piece = bytes(pending[: self._chunk])
                 remote.send(piece)
                 del pending[: len(piece)]
         remote.send(bytes(pending))
@@ -103,12 +106,14 @@ class Session:
 
     def converse(self, step: str, act: Callable[[], T], *, once: bool = False) -> T:
         """Do something that asks; again on a new connection if the one that it uses breaks."""
-        for attempt in range(_ATTEMPTS):
+        attempts = 1 if once or self._is_lost else _ATTEMPTS
+        for attempt in range(attempts):
             try:
-                return self._with_archive(act)
+                return self._once_connected(act)
             except BrokenError as error:
                 self.close()
-                if once or attempt == _ATTEMPTS - 1:
+                if attempt == attempts - 1:
+                    self._is_lost = self._is_lost or not once
                     remedy = "Run the command again: it carries on from where it was"
                     raise ServiceError(self._fault(step, str(error), remedy)) from None
                 time.sleep(_PAUSES[attempt])
@@ -120,14 +125,17 @@ class Session:
                 raise ServiceError(*(self._named(fault, step) for fault in error.faults)) from None
         raise AssertionError  # the last attempt returns or raises
 
-    def _with_archive(self, act: Callable[[], T]) -> T:
-        """Do something that asks, and bring the archive if it turns out that the host lacks it."""
-        try:
-            return act()
-        except _NoArchiveError:
-            self.close()
-            self._connect(brings_archive=True)
-            return act()
+    def _once_connected(self, act: Callable[[], T]) -> T:
+        """Do something that asks, with the archive if the host lacks it, and in messages that it takes."""
+        while True:
+            try:
+                return act()
+            except _NoArchiveError:
+                self.close()
+                self._connect(brings_archive=True)
+            except TooLargeError:
+                self.close()
+                self._chunk = smaller(self.host, self._chunk)
 
     def close(self) -> None:
         """End the conversation."""
@@ -147,7 +155,7 @@ class Session:
         return self._remote or self._connect()
 
     def _connect(self, brings_archive: bool = False) -> Remote:
-        self._remote = Remote(self.host, self._password)
+        self._remote = Remote(self.host, self._password, self._chunk)
         self._remote.open()
         self._remote.start(command_line(self.host, brings_archive))
         if brings_archive:
@@ -208,6 +216,8 @@ class Session:
 
     def _named(self, fault: Fault, step: str) -> Fault:
         where = f"host '{self.host.name}'"
+        if fault.where == where:
+            return fault._replace(where=f"{where}, {step}")
         if fault.where.startswith(where):
             return fault
         return fault._replace(where=f"{where}, {fault.where if fault.where != 'session' else step}")

@@ -89,7 +89,7 @@ class Farm:
     """Machines, each with WinRM in front of it and in an update domain of its own, and a service in a folder."""
 
     def __init__(self, folder: Path, machines: Sequence[Machine], rolepack: Rolepack) -> None:
-        self.folder, self.machines, self._rolepack = folder, machines, rolepack
+        self.folder, self.machines, self.rolepack = folder, machines, rolepack
         self.hosts: list[Winrm] = []
         self.root = f"C:\\rp-{uuid.uuid4().hex[:8]}"
         self.port, self.offset = _free_ports([one.address for one in machines])
@@ -137,7 +137,7 @@ class Farm:
         role = self.folder / "roles" / "api"
         role.mkdir(parents=True, exist_ok=True)
         (role / "worker.py").write_text(worker.format(version=version))
-        self._rolepack.ok("package", "--python", "3.11", cwd=self.folder)
+        self.rolepack.ok("package", "--python", "3.11", cwd=self.folder)
         return self.folder / "dist" / "shop.cspkg"
 
     def root_of(self, number: int) -> str:
@@ -150,15 +150,15 @@ class Farm:
 
     def run(self, *words: str | Path, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run a command in the service's folder."""
-        return self._rolepack(*words, cwd=self.folder, **{**self.environ, **environ})
+        return self.rolepack(*words, cwd=self.folder, **{**self.environ, **environ})
 
     def ok(self, *words: str | Path) -> str:
         """Run a command that must succeed; its output."""
-        return self._rolepack.ok(*words, cwd=self.folder, **self.environ)
+        return self.rolepack.ok(*words, cwd=self.folder, **self.environ)
 
     def refused(self, *words: str | Path, **environ: str) -> str:
         """Run a command that must fail with a message, and no traceback."""
-        return self._rolepack.refused(*words, cwd=self.folder, **{**self.environ, **environ})
+        return self.rolepack.refused(*words, cwd=self.folder, **{**self.environ, **environ})
 
     def publish(self, version: str, *words: str, **more: str) -> str:
         """Package a version and publish it."""

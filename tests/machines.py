@@ -157,7 +157,8 @@ class Command(subprocess.Popen[bytes]):
     def wait(self, timeout: float | None = None) -> int:
         """The exit code, when it has ended."""
         code = super().wait(timeout)
-        return int(self._result.read_text()) if self._result.exists() else code
+        told = self._result.read_text() if self._result.exists() else ""
+        return int(told) if told else code  # it was killed, maybe when it was about to tell
 
 
 class Machine:

@@ -448,9 +448,9 @@ class Winrm:
             self._server.cut()
 
     def reboot(self) -> None:
-        """Let all shells and their processes be gone, and the connections end."""
+        """Let the connections end, and all shells and their processes be gone."""
+        self._server.cut()  # first, so that no client is told of a command that has ended
         self.service.end()
-        self._server.cut()
 
     def note(self, operation: str) -> Injected | None:
         """Count an operation; the fault that was injected for it."""
@@ -546,8 +546,10 @@ class _Session:
             file.write(f":{self._user}:{self._password}\n")
             file.flush()
             os.environ["NTLM_USER_FILE"] = file.name
-            yield
-            del os.environ["NTLM_USER_FILE"]
+            try:
+                yield
+            finally:
+                del os.environ["NTLM_USER_FILE"]
 
     def opened(self, sealed: bytes) -> bytes | None:
         """The message in an encrypted one; None if it is not for the keys of this connection."""
