@@ -68,17 +68,25 @@ class Opened:
 @contextmanager
 def opened(path: Path) -> Iterator[Opened]:
     """Open a bundle for as long as the block lasts; ServiceError if it is none."""
+    bundle = _open(path)
+    with bundle.archive:
+        faults = [Fault(shown(path), wrong, "Do not unpack it") for wrong in _hostile(bundle.manifest)]
+        if faults:
+            raise ServiceError(*faults)
+        yield bundle
+
+
+def _open(path: Path) -> Opened:
     remedy = "Give a .cspkg in the format of 2012, as `invoke package` makes it"
     try:
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(manifest.NAME)
-            if info.file_size > _MOST_MANIFEST:
+        archive = zipfile.ZipFile(path)
+        try:
+            if archive.getinfo(manifest.NAME).file_size > _MOST_MANIFEST:
                 raise ServiceError(Fault(shown(path), "its package.xml is too large to be one", remedy))
-            found = manifest.parse(archive.read(manifest.NAME))
-            faults = [Fault(shown(path), wrong, "Do not unpack it") for wrong in _hostile(found)]
-            if faults:
-                raise ServiceError(*faults)
-            yield Opened(path, archive, found)
+            return Opened(path, archive, manifest.parse(archive.read(manifest.NAME)))
+        except BaseException:
+            archive.close()
+            raise
     except FileNotFoundError:
         raise ServiceError(Fault(shown(path), "there is no such file", "Correct the path")) from None
     except (

@@ -23,7 +23,7 @@ def back(there: Mapping[str, Known], slot: str) -> dict[str, Change]:
     return {name: Change(one.state, _back(one.state, slot)) for name, one in there.items()}
 
 
-def exchange(there: Mapping[str, Known], moment: str) -> dict[str, Change]:
+def exchange(there: Mapping[str, Known]) -> dict[str, Change]:
     """Each host exchanges its slots; those that a swap has left behind, when it was interrupted, follow it.
 
     ServiceError where staging runs nothing.
@@ -34,9 +34,14 @@ def exchange(there: Mapping[str, Known], moment: str) -> dict[str, Change]:
     if empty:
         remedy = "Publish a version with --slot staging first"
         raise ServiceError(*(Fault(f"host '{name}'", "its staging runs nothing", remedy) for name in empty))
-    after = slots if is_interrupted else dict(zip(SLOTS, (slots[SLOTS[1]], slots[SLOTS[0]]), strict=True))
+    others = dict(zip(SLOTS, (slots[SLOTS[1]], slots[SLOTS[0]]), strict=True))
+    before, after = (others, slots) if is_interrupted else (slots, others)
+    swaps = max(one.state.swaps for one in there.values()) + 1
     return {
-        name: Change(one.state, one.state._replace(slots=after, swapped=moment, awaited=SLOTS))
+        name: Change(
+            one.state._replace(slots=before, awaited=SLOTS[:1]),
+            one.state._replace(slots=after, swaps=swaps, awaited=SLOTS[:1]),
+        )
         for name, one in there.items()
     }
 
@@ -60,13 +65,13 @@ def must_not_run(there: Mapping[str, Known], version: str) -> None:
 def _back(state: State, slot: str) -> State:
     letter = state.slots[slot]
     now = state.deployments[letter]
-    changed = now._replace(current=now.previous[0], previous=now.previous[1:])
+    changed = now._replace(current=now.previous[0], previous=now.previous[1:], undone=now.current)
     return state._replace(deployments={**state.deployments, letter: changed}, awaited=(slot,))
 
 
 def _must_agree(before: Mapping[str, Entry]) -> None:
-    versions = {entry.version for entry in before.values()}
-    if len(versions) > 1:
-        told = "; ".join(f"{name}: {entry.version}" for name, entry in before.items())
-        wrong = f"the hosts have run different versions before ({told})"
+    """Every command brings something to every host, so that all of them go back from the same, and to the same."""
+    if len({entry.token for entry in before.values()}) > 1:
+        told = "; ".join(f"{name}: {entry.version} of {entry.when}" for name, entry in before.items())
+        wrong = f"the hosts have run different things before ({told})"
         raise ServiceError(Fault("rollback", wrong, "Publish the bundle of the version that you want"))

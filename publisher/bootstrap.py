@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
+from publisher.agent import loader
 from publisher.escaped import escaped
 from publisher.hosts import Host
 from publisher.remote import BrokenError, Remote
@@ -20,7 +21,16 @@ _SCRIPT = r"""
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 $root = '{root}'
-New-Item -ItemType Directory -Force $root | Out-Null
+$mark = Join-Path $root '.rolepack'
+if (-not (Test-Path $root)) {{
+    New-Item -ItemType Directory $root | Out-Null
+    icacls.exe $root /setowner '*S-1-5-32-544' /q | Out-Null
+    icacls.exe $root /inheritance:r /grant:r {rights} /q | Out-Null
+    New-Item -ItemType File $mark | Out-Null
+}}
+if (-not (Test-Path $mark)) {{
+    throw "$root is there already, and is not rolepack's: name another folder as root in hosts.yaml"
+}}
 $package = Join-Path $root 'python.nupkg'
 if ({is_sent}) {{
     $file = [IO.File]::Create($package)
@@ -43,6 +53,9 @@ foreach ($old in @($part, $folder)) {{
 }}
 Add-Type -AssemblyName System.IO.Compression.FileSystem
 [IO.Compression.ZipFile]::ExtractToDirectory($package, $part)
+if ((Get-AuthenticodeSignature (Join-Path $part 'tools/python.exe')).Status -ne 'Valid') {{
+    throw 'python.exe in the package is not signed, or was changed'
+}}
 Move-Item $part $folder
 Remove-Item $package
 Write-Output 'prepared'
@@ -52,7 +65,8 @@ Write-Output 'prepared'
 def script(host: Host, is_sent: bool) -> str:
     """What PowerShell does: take the package from its input, or fetch it, and unpack it under a name that is whole."""
     truth = "$true" if is_sent else "$false"
-    return _SCRIPT.format(root=host.root, is_sent=truth, id="python", version=VERSION).strip()
+    rights = " ".join(f"'{one}'" for one in loader.RIGHTS)
+    return _SCRIPT.format(root=host.root, rights=rights, is_sent=truth, id="python", version=VERSION).strip()
 
 
 def install(host: Host, password: str | None, package: Path | None, tell: Tell) -> None:

@@ -15,7 +15,7 @@ from publisher.session import Session
 from publisher.tells import Tell
 from publisher.upload import Upload
 
-_SERVICE = "building"
+_SERVICE = "rolepack-building"
 """In whose folder on the host sdists are kept and built."""
 _MOST = 512 * 1024 * 1024
 

@@ -42,11 +42,18 @@ class Fleet:
         faults: dict[str, tuple[Fault, ...]] = {}
         with ThreadPoolExecutor(max(1, min(self._parallel, len(wanted)))) as pool:
             futures = {name: pool.submit(act, self._sessions[name]) for name in wanted}
-            for name, future in futures.items():
-                try:
-                    results[name] = future.result()
-                except ServiceError as error:
-                    faults[name] = error.faults
+            try:
+                for name, future in futures.items():
+                    try:
+                        results[name] = future.result()
+                    except ServiceError as error:
+                        faults[name] = error.faults
+            except BaseException:
+                # Whoever waits for a host stops waiting; what the host does, it goes on with.
+                pool.shutdown(wait=False, cancel_futures=True)
+                for name in wanted:
+                    self._sessions[name].interrupt()
+                raise
         return results, faults
 
     @property

@@ -172,8 +172,8 @@ class _Reader:
         if listed is None:
             self._fault(node, "no roles are named", "Write `roles: [name, …]`")
             return ()
-        if not isinstance(listed, yaml.SequenceNode) or not all(map(_is_text, listed.value)) or not listed.value:
-            self._fault(listed, "roles is no list of names", "Write `roles: [name, …]`")
+        if not isinstance(listed, yaml.SequenceNode) or not all(map(_is_text, listed.value)):
+            self._fault(listed, "roles is no list of names", "Write `roles: [name, …]`; `roles: []` empties the host")
             return ()
         found = tuple(one.value for one in listed.value)
         if len(set(found)) < len(found):

@@ -23,9 +23,20 @@ class Known(NamedTuple):
     laid: frozenset[str]
     instances: Mapping[str, Sequence[str]]
     """The names of the instances that are to run, by slot."""
+    is_settled: Mapping[str, bool]
+    """Whether what each deployment runs was brought by a command that came to its end, and well."""
     held: Held | None
     skew: float
     """Seconds that its clock is ahead."""
+
+    def settled(self, slot: str) -> State:
+        """What the host is to run, without what an interrupted command has left in a slot: that is gone back from."""
+        letter = self.state.slots[slot]
+        now = self.state.deployments[letter]
+        if self.is_settled[letter]:
+            return self.state
+        before = now._replace(current=now.previous[0] if now.previous else None, previous=now.previous[1:])
+        return self.state._replace(deployments={**self.state.deployments, letter: before})
 
     def entry(self, slot: str) -> Entry | None:
         """What runs in a slot."""
@@ -50,6 +61,7 @@ def of(answer: Mapping[str, Any]) -> Known:
         answer["missing"],
         frozenset(answer["laid"]),
         answer["instances"],
+        answer["is_settled"],
         from_plain(Held, held) if held else None,
         float(facts["clock"]) - time.time(),
     )
@@ -70,8 +82,8 @@ def faults(host: str, known: Known, needed: int) -> Iterator[Fault]:
 
 
 def agreed(known: Mapping[str, Known]) -> Mapping[str, str]:
-    """Which deployment each slot has, as the host says whose slots were exchanged last."""
-    newest = max(known.values(), key=lambda one: one.state.swapped)
+    """Which deployment each slot has, as the host says whose slots were exchanged most often."""
+    newest = max(known.values(), key=lambda one: one.state.swaps)
     return newest.state.slots
 
 

@@ -36,9 +36,12 @@ class Locked:
         self._fleet = fleet
         self._noted: set[str] = set()
 
-    def finish(self, line: Mapping[str, Any]) -> None:
-        """Note on every host what was done, and unlock it; what cannot be noted keeps nothing from being done."""
-        about: dict[str, Any] = {"token": self.held.token, "line": dict(line)}
+    def finish(self, line: Mapping[str, Any], prunes: bool) -> None:
+        """Note on every host what was done, remove what it needs no more if it `prunes`, and unlock it.
+
+        What cannot be noted keeps nothing from being done.
+        """
+        about: dict[str, Any] = {"token": self.held.token, "line": dict(line), "prunes": prunes}
         done, _ = self._fleet.attempt(lambda session: session.ask("finish", "noting", **about))
         self._noted |= set(done)
 
@@ -76,6 +79,5 @@ def _begin(session: Session, held: Held, folder: Path, parts: Parts, tell: Tell)
 
 def _asked(session: Session, verb: str, parts: Parts, **asked: Any) -> Any:
     answer = session.ask(verb, "asking", parts=dict(parts(session.host)), **asked)
-    if "other" in answer:
-        return from_plain(Held, answer["other"])
-    return known.of(answer)
+    with session.understanding("asking"):
+        return from_plain(Held, answer["other"]) if "other" in answer else known.of(answer)

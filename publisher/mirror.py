@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ from publisher.fleet import Fleet
 from publisher.session import Session
 
 _DEPLOYMENT = "published"
-_DEEPEST, _MOST_ANSWERS = 8, 1000
+_DEEPEST, _MOST_ANSWERS = 8, 250
+"""Folders below each other, and answers of up to 4 MB; what is more comes the next time."""
+_TRUST = "Do not trust that host before you know what runs there"
 _BETWEEN = 1.0
 """Seconds between two questions when logs are followed."""
 
@@ -31,6 +34,8 @@ class Mirror:
         self._resources = folder / "Resources" / "Directory"
         self._index = folder / "known.json"
         self._known: dict[str, dict[str, list[int]]] = self._read()
+        self._owners: dict[str, str] = {}
+        """The host that each instance runs on; what another one ran earlier is gone on with."""
 
     def fetch(self) -> None:
         """Get what is new; ServiceError with the hosts that could not be asked."""
@@ -61,21 +66,24 @@ class Mirror:
         known = self._known.setdefault(session.host.name, {})
         for _ in range(_MOST_ANSWERS):
             answer = session.ask("logs", "logs", slot=self._slot, known=known)
-            for file in answer["files"]:
-                self._keep(session.host.name, known, file)
-            if not answer["has_more"]:
-                return
+            with session.understanding("logs"):
+                for file in answer["files"]:
+                    self._keep(session.host.name, known, file)
+                if not answer["has_more"]:
+                    return
 
     def _keep(self, host: str, known: dict[str, list[int]], file: Mapping[str, Any]) -> None:
         """Add what has come to a file."""
         path = self._path(host, str(file["name"]))
         data, start = base64.b64decode(file["data"]), int(file["start"])
+        if start not in {0, known.get(file["name"], (0, 0))[1]}:
+            raise ServiceError(Fault(f"host '{host}', logs", f"it sends {path.name} from {start}", _TRUST))
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("r+b" if path.exists() else "w+b") as mirrored:
             mirrored.seek(start)
             mirrored.truncate()
             mirrored.write(data)
-        os.utime(path, (float(file["changed"]),) * 2)
+        os.utime(path, (min(float(file["changed"]), time.time()),) * 2)
         known[file["name"]] = [int(file["number"]), start + len(data)]
 
     def _path(self, host: str, name: str) -> Path:
@@ -83,7 +91,10 @@ class Mirror:
         instance, *below = name.split("/")
         if not is_name(instance) or not 0 < len(below) <= _DEEPEST or not all(map(is_file_name, below)):
             wrong = f"it names a log '{name}', which is no path below a folder of logs"
-            raise ServiceError(Fault(f"host '{host}', logs", wrong, "Do not trust it; see what runs there"))
+            raise ServiceError(Fault(f"host '{host}', logs", wrong, _TRUST))
+        if self._owners.setdefault(instance, host) != host:
+            wrong = f"it has logs of {instance}, which {self._owners[instance]} runs"
+            raise ServiceError(Fault(f"host '{host}', logs", wrong, _TRUST))
         return self._resources.joinpath(f"{_DEPLOYMENT}.{instance}.{DIAGNOSTIC_STORE}", "LogFiles", *below)
 
     def _read(self) -> dict[str, dict[str, list[int]]]:

@@ -26,12 +26,11 @@ _ENVIRONMENT = 3
 
 
 class Step(NamedTuple):
-    """What one host gets: instances by name, and the entry that is to be current; the bytes that it lacks."""
+    """What one host gets, against what it runs now; of the parts that it lacks, how many bytes it has, and of all."""
 
     host: Host
     letter: str
-    entry: Entry
-    text: str
+    runs: Entry | None
     instances: Mapping[str, Mapping[str, str]]
     """The files of the instances whose folders it lacks."""
     missing: Mapping[str, int]
@@ -40,23 +39,31 @@ class Step(NamedTuple):
     is_new: bool
     """Whether it does not run this already."""
 
+    def unchanged(self, slot: str) -> "Step":
+        """The same, where the host goes on with what it has."""
+        before = self.change.before
+        return self._replace(change=self.change._replace(after=before._replace(awaited=(slot,))))
+
 
 class Publication:
     """A plan on hosts that are locked and known, for a slot."""
 
     def __init__(self, fleet: Fleet, plan: Plan, slot: str, held: Held) -> None:
-        self._fleet, self._plan, self._slot, self._held = fleet, plan, slot, held
+        self.slot, self.version = slot, plan.published.version
+        self._fleet, self._plan, self._held = fleet, plan, held
         self.steps: dict[str, Step] = {}
 
     def prepare(self, there: Mapping[str, Known], only_configuration: bool = False) -> None:
         """Find out what each host lacks; ServiceError with all that keeps hosts from getting it."""
         faults: list[Fault] = []
-        for host in self._fleet.hosts:
-            step = self._step(host, there[host.name])
-            self.steps[host.name] = step
+        self.steps = {host.name: self._step(host, there[host.name]) for host in self._fleet.hosts}
+        if not any(step.is_new for step in self.steps.values()):
+            # The same runs everywhere: it is seen to, and the history of versions stays as it is.
+            self.steps = {name: step.unchanged(self.slot) for name, step in self.steps.items()}
+        for name, step in self.steps.items():
             laid = sum(self._size(files) for files in step.instances.values())
-            faults += known.faults(host.name, there[host.name], step.size + laid * _ENVIRONMENT)
-            faults += self._other_version(host, there[host.name]) if only_configuration else ()
+            faults += known.faults(name, there[name], step.size + laid * _ENVIRONMENT)
+            faults += self._other_version(step.host, there[name]) if only_configuration else ()
         if faults:
             raise ServiceError(*faults)
 
@@ -91,9 +98,9 @@ class Publication:
         return Delivery(self._plan.published, step.missing, _laying(step, self._plan.published))
 
     def _step(self, host: Host, there: Known) -> Step:
-        published, letter = self._plan.published, there.state.slots[self._slot]
+        published, letter = self._plan.published, there.state.slots[self.slot]
         text, sha256 = setup.render(setup.setup(self._plan, host, letter))
-        entry = Entry(published.version, sha256, self._held.who, self._held.since)
+        entry = Entry(published.version, sha256, self._held.who, self._held.since, self._held.token)
         instances = {
             one.instance.name: published.files[one.instance.role]
             for one in self._plan.on(host)
@@ -102,21 +109,23 @@ class Publication:
         needed = {sha for files in instances.values() for sha in files.values()}
         missing = {sha: count for sha, count in there.missing.items() if sha in needed}
         size = sum(published.sizes[sha] - count for sha, count in missing.items())
-        now = there.state.deployments[letter]
-        is_new = now.current is None or now.current[:2] != entry[:2]
-        deployment = _followed(now, entry) if is_new else now
-        after = there.state._replace(deployments={**there.state.deployments, letter: deployment}, awaited=(self._slot,))
-        change = Change(there.state, after, ((letter, text),))
-        return Step(host, letter, entry, text, instances, missing, size, change, is_new)
+        now, before = there.state.deployments[letter].current, there.settled(self.slot)
+        after = before._replace(
+            deployments={**before.deployments, letter: followed(before.deployments[letter], entry)},
+            awaited=(self.slot,),
+        )
+        change = Change(before, after, ((letter, text),))
+        is_new = now is None or now[:2] != entry[:2] or not there.is_settled[letter]
+        return Step(host, letter, now, instances, missing, size, change, is_new)
 
     def _size(self, files: Mapping[str, str]) -> int:
         return sum(self._plan.published.sizes[sha256] for sha256 in files.values())
 
     def _other_version(self, host: Host, there: Known) -> Iterator[Fault]:
-        entry, version = there.entry(self._slot), self._plan.published.version
+        entry, version = there.entry(self.slot), self._plan.published.version
         if entry is None or entry.version != version:
             runs = f"runs version {entry.version}" if entry else "runs nothing"
-            wrong = f"its {self._slot} {runs}, and the bundle is {version}"
+            wrong = f"its {self.slot} {runs}, and the bundle is {version}"
             yield Fault(
                 f"host '{host.name}'", wrong, "Name the bundle that runs, or publish without --configuration-only"
             )
@@ -132,15 +141,15 @@ def _laying(step: Step, published: Published) -> dict[str, Any]:
     return {"letter": step.letter, "version": published.version, "instances": step.instances}
 
 
-def _followed(now: Deployment, entry: Entry) -> Deployment:
+def followed(now: Deployment, entry: Entry) -> Deployment:
     """A deployment in which an entry comes after what is current; as many versions are kept as may be."""
     kept: list[Entry] = []
     seen = {entry.version}
     for one in (now.current, *now.previous):
-        if one is None or one[:2] == entry[:2]:
+        if one is None:
             continue
         seen.add(one.version)
         if len(seen) > KEPT or len(kept) == _MOST_ENTRIES:
             break
         kept.append(one)
-    return now._replace(current=entry, previous=tuple(kept))
+    return now._replace(current=entry, previous=tuple(kept), undone=None)

@@ -1,45 +1,31 @@
 """A conversation with our programs on a host; where a connection breaks, it is made and the question asked again."""
 
 import base64
+import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.plain import from_plain
 from publisher import archive
-from publisher.agent import frames
+from publisher.agent import frames, loader
 from publisher.agent.frames import FrameError
 from publisher.escaped import escaped, everywhere
 from publisher.hosts import Host
 from publisher.remote import CHUNK, BrokenError, Remote, TooLargeError, smaller
 
-_LOADER = """
-import sys,os,hashlib,base64,runpy
-p=os.path.join(sys.argv[1],"agent",sys.argv[2])
-def ok(b):return hashlib.sha256(b).hexdigest()[:32]+".pyz"==sys.argv[2]
-if len(sys.argv)>3:
- b=base64.b64decode(sys.stdin.buffer.readline())
- if not ok(b):sys.exit("the archive has arrived damaged")
- os.makedirs(os.path.dirname(p),exist_ok=True)
- t=p+"."+str(os.getpid())
- with open(t,"wb") as f:f.write(b)
- os.replace(t,p)
-elif not os.path.exists(p) or not ok(open(p,"rb").read()):
- print("archive?")
- sys.exit()
-sys.argv=[p,"session"]
-runpy.run_path(p,run_name="__main__")
-"""
-"""What the host's Python runs first. Where the archive is not there, or was changed, it is run again to get it."""
-_WANTS_ARCHIVE = b"archive?"
+_LOADER = Path(loader.__file__)
 _ATTEMPTS, _PAUSES = 4, (0.5, 2.0, 5.0)
 _MOST_PENDING = 2 * frames.MOST
 """Bytes of a line that has no end: more is no answer of ours."""
 _MOST_ERRORS, _MOST_TOLD = 4096, 400
 """Bytes of its error output that are kept, and characters of it that are shown."""
-_NO_PYTHON = 9009
-"""The exit code of cmd.exe where it finds no such program."""
+_NO_PYTHON = 86
+"""The exit code that is told where there is no Python."""
 
 T = TypeVar("T")
 
@@ -81,7 +67,9 @@ class Session:
         self.round_trips = 0
         """How often something was asked and answered."""
         self._password, self._service, self._prepare = password, service, prepare
+        self._conversation = secrets.token_hex(8)
         self._remote: Remote | None = None
+        self._waiting, self._interrupted = 0, -1
         self._chunk = CHUNK
         self._is_lost = False
         """Whether it could not be reached in several attempts; from then on there is one at a time."""
@@ -127,15 +115,33 @@ class Session:
 
     def _once_connected(self, act: Callable[[], T]) -> T:
         """Do something that asks, with the archive if the host lacks it, and in messages that it takes."""
+        has_brought = False
         while True:
             try:
                 return act()
             except _NoArchiveError:
                 self.close()
+                if has_brought:
+                    message = "it has got rolepack's programs, and says that it has not"
+                    raise BrokenError(message) from None
+                has_brought = True
                 self._connect(brings_archive=True)
             except TooLargeError:
                 self.close()
                 self._chunk = smaller(self.host, self._chunk)
+
+    def interrupt(self) -> None:
+        """Let who waits for an answer in another thread wait no longer; what is asked later is not touched."""
+        self._interrupted = self._waiting
+
+    @contextmanager
+    def understanding(self, step: str) -> Iterator[None]:
+        """Let an answer that is not formed as it has to be, be an error of the host's."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            wrong = f"its answer makes no sense ({type(error).__name__}: {escaped(str(error))})"
+            raise ServiceError(self._fault(step, wrong, "See what answers there")) from None
 
     def close(self) -> None:
         """End the conversation."""
@@ -149,7 +155,8 @@ class Session:
         return self._answer(tell)
 
     def _request(self, verb: str, asked: Mapping[str, Any]) -> bytes:
-        return frames.encode({"verb": verb, "service": self._service, **asked})
+        about = {"verb": verb, "service": self._service, "conversation": self._conversation}
+        return frames.encode({**about, **asked})
 
     def _connected(self) -> Remote:
         return self._remote or self._connect()
@@ -165,9 +172,10 @@ class Session:
     def _answer(self, tell: Tell) -> dict[str, Any]:
         """Listen until there is an answer."""
         self.round_trips += 1
+        self._waiting = self.round_trips
         while True:
             line = self._line()
-            if line.strip() == _WANTS_ARCHIVE:
+            if line.strip() == loader.WANTS_ARCHIVE.encode():
                 raise _NoArchiveError
             told = self._understood(line)
             if "result" in told:
@@ -175,8 +183,10 @@ class Session:
             if "faults" in told:
                 raise ServiceError(*(from_plain(Fault, fault) for fault in told["faults"]))
             if "bug" in told:
-                message = f"host '{self.host.name}': rolepack's own program has failed there:\n{told['bug']}"
-                raise RuntimeError(message)
+                wrong = f"rolepack's own program has failed there:\n{told['bug']}"
+                raise ServiceError(
+                    self._fault("session", wrong, "This is a fault of rolepack's: report it, with these lines")
+                )
             tell(told)
 
     def _understood(self, line: bytes) -> dict[str, Any]:
@@ -196,6 +206,8 @@ class Session:
         while b"\n" not in self._pending:
             remote = self._connected()
             out, err, code = remote.receive()
+            if self._interrupted == self._waiting:
+                raise ServiceError(self._fault("session", "it was interrupted", "Run the command again"))
             self._pending += out
             self._errors = (self._errors + err)[-_MOST_ERRORS:]
             if len(self._pending) > _MOST_PENDING:
@@ -209,8 +221,10 @@ class Session:
         """The command has ended without an answer."""
         told = escaped(" ".join(self._errors.decode("utf-8", "replace").split())[-_MOST_TOLD:])
         self.close()
-        if code in {_NO_PYTHON, 1} and ("not recognized" in told or "cannot find" in told or "not find" in told):
+        if code == _NO_PYTHON:
             raise NoPythonError
+        if code and told and "Traceback" not in told:  # the loader refuses
+            raise ServiceError(self._fault("session", told, "Mend that, then run the command again"))
         message = f"its session has ended with code {code}{f': {told}' if told else ''}"
         raise BrokenError(message)
 
@@ -228,10 +242,13 @@ class Session:
 
 def command_line(host: Host, brings_archive: bool = False) -> str:
     """What cmd.exe is told to run; with the archive as the first line of its input, if that is to come."""
-    loader = base64.b64encode(_LOADER.strip().encode()).decode()
-    more = " brought" if brings_archive else ""
-    code = f"exec(__import__('base64').b64decode('{loader}'))"
-    return f'"{python(host)}" -I -B -u -c "{code}" {host.root} {archive.made().name}{more}'
+    packed = base64.b64encode(zlib.compress(_LOADER.read_bytes(), 9)).decode()
+    code = f"exec(__import__('zlib').decompress(__import__('base64').b64decode('{packed}')))"
+    words = [host.root, archive.made().name, *(["brought"] if brings_archive else [])]
+    # What cmd.exe says of a program that is not there depends on its language.
+    return (
+        f'if exist "{python(host)}" ("{python(host)}" -I -B -u -c "{code}" {" ".join(words)}) else (exit {_NO_PYTHON})'
+    )
 
 
 def python(host: Host) -> str:

@@ -29,8 +29,8 @@ from publisher.hosts import Host, Hosts
 from publisher.placement import Placed
 from publisher.published import Published
 
-_LONGEST_PATH = 259
-"""Characters of a path that every program of Windows can open."""
+_LONGEST_PATH = 240
+"""Characters of a path that every program of Windows can open are 259; folders are laid under a longer name first."""
 
 
 class Plan(NamedTuple):
@@ -172,9 +172,11 @@ class _Laid:
         own = self._addresses[self._one.name]
         thumbprints = self._service.configured[self._role.name].thumbprints
         certificates = {one.name: thumbprints.get(one.certificate or "", "") for one in self._role.endpoints}
+        places = {one.name: one.store_name for one in self._role.certificates}
+        there = {one.name: places.get(one.certificate or "", "My") for one in self._role.endpoints}
         for site in self._role.sites:
             bindings = tuple(
-                Binding(own[one.endpoint].protocol, own[one.endpoint].port, one.host_header, certificates[one.endpoint])
+                Binding(*own[one.endpoint][::2], one.host_header, certificates[one.endpoint], there[one.endpoint])
                 for one in site.bindings
             )
             below = tuple(self._below((site.name,), site.below, directories))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from publisher.agent import frames
+from publisher.agent.store import Piece
 from publisher.published import Published, Read
 from publisher.session import Session
 from publisher.tells import Report
@@ -15,9 +16,6 @@ BATCH = 8 * 1024 * 1024
 """Bytes after which the host says that all has come, so that a full disk is noticed, and progress is certain."""
 _WORTH_IT = 0.9
 """What is left of a chunk when it is compressed, if it is worth to compress the rest of a part."""
-
-Piece = tuple[str, int, int, int]
-"""The SHA-256 and the size of a part, and from where to where a piece of it goes."""
 
 
 class Delivery:

@@ -66,12 +66,17 @@ class Walk:
         """Let hosts be what they are to be; what has not come up."""
         results, broken = self._fleet.attempt(lambda session: self._switch(session, states[session.host.name]), names)
         faults = [fault for each in broken.values() for fault in each]
-        for name, answer in results.items():
-            told = (from_plain(Fault, fault) for fault in answer["faults"])
+        for name, told in results.items():
             faults += [fault._replace(where=f"host '{name}', {fault.where}") for fault in told]
         return tuple(faults)
 
-    def _switch(self, session: Session, state: State) -> dict[str, Any]:
+    def _switch(self, session: Session, state: State) -> list[Fault]:
+        """Let a host be what it is to be; what has not come up."""
+        answer = self._asked(session, state)
+        with session.understanding("switch"):
+            return [from_plain(Fault, fault) for fault in answer["faults"]]
+
+    def _asked(self, session: Session, state: State) -> dict[str, Any]:
         name = session.host.name
 
         about: dict[str, Any] = {"token": self._token, "state": to_plain(state), "setups": self._changes[name].setups}

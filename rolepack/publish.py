@@ -13,7 +13,9 @@ from rolepack.command import AS_JSON, CONFIGURATION, SERVICE, command, counted, 
 from rolepack.reached import HOST, HOSTS, PARALLEL, SLOT
 
 if TYPE_CHECKING:
+    from cloudservice.failure import OnFailure
     from publisher.agent.values import Held
+    from publisher.hosts import Host
     from publisher.locked import Locked
     from publisher.publication import Publication, Step
     from publisher.session import Prepare
@@ -64,7 +66,7 @@ def publish(
     from cloudservice.files import shown
     from publisher import holding as locks
     from publisher import locked, publication, setup
-    from rolepack import progress, publishing
+    from rolepack import publishing
 
     way = failure.parse(on_failure)
     reached.slot(slot)
@@ -78,28 +80,35 @@ def publish(
         held = stack.enter_context(locks.holding(found.state, f"publish {told.version}"))
         work = publication.Publication(found.fleet, plan, slot, held)
 
-        def parts(host: Any) -> Mapping[str, int]:
+        def parts(host: "Host") -> Mapping[str, int]:
             return publication.parts(plan, host)
 
         if dry_run:
             work.prepare(locked.look(found.fleet, parts), configuration_only)
-            _show_plan(work, told.version, slot, json)
+            _show_plan(work, json)
             return
         there = stack.enter_context(locked.locked(found.fleet, held, found.state, parts, tell))
         work.prepare(there.known, configuration_only)
         if not json:
-            _show_plan(work, told.version, slot, json)
+            _show_plan(work, json)
         reached.confirm(f"Publish {shown(file)} to {slot}?", yes)
-        with _noted(there, "publish", slot, told.version):
-            work.certify(reached.passwords())
-            with progress.transfers(quiet=json) as report:
-                work.upload(report)
-            work.switch(way, tell)
-    whole = f"{told.version} of service '{told.service.name}' runs in {slot} on {counted(found.hosts.machines, 'host')}"
+        _bring(work, there, way, json)
     if json:
-        say_json({**_plan(work, told.version, slot), "round_trips": found.fleet.round_trips})
+        say_json({**_plan(work), "round_trips": found.fleet.round_trips})
     else:
-        say(f"Version {whole}.")
+        where = counted(found.hosts.machines, "host")
+        say(f"Version {told.version} of service '{told.service.name}' runs in {slot} on {where}.")
+
+
+def _bring(work: "Publication", there: "Locked", way: "OnFailure", quiet: bool) -> None:
+    """Bring a version to hosts that are locked."""
+    from rolepack import progress
+
+    with _noted(there, "publish", work.slot, work.version):
+        work.certify(reached.passwords())
+        with progress.transfers(quiet=quiet) as report:
+            work.upload(report)
+        work.switch(way, silent if quiet else say)
 
 
 @command(
@@ -142,7 +151,7 @@ def swap(
     from publisher import actions
 
     with reached.reached(service, hosts) as found, holding(found, "swap") as there:
-        changes = actions.exchange(there.known, there.held.since)
+        changes = actions.exchange(there.known)
         entries = {one.after.in_slot("production").current for one in changes.values()}
         versions = ", ".join(sorted({entry.version for entry in entries if entry})) or "nothing"
         _walk(found, there, changes, "swap", "production", versions, on_failure, yes)
@@ -276,7 +285,7 @@ def _noted(there: "Locked", verb: str, slot: str, version: str) -> Iterator[None
         raise
     finally:
         line = _line(there.held, verb, slot, version, result)
-        there.finish({**line, "seconds": round(time.monotonic() - began, 1)})
+        there.finish({**line, "seconds": round(time.monotonic() - began, 1)}, prunes=result == "done")
 
 
 def _line(held: "Held", verb: str, slot: str, version: str, result: str) -> dict[str, Any]:
@@ -302,13 +311,13 @@ def preparing(package: str | None, tell: "Tell") -> "Prepare":
     return lambda host, password: bootstrap.install(host, password, file, tell)
 
 
-def _show_plan(work: "Publication", version: str, slot: str, as_json: bool) -> None:
+def _show_plan(work: "Publication", as_json: bool) -> None:
     if as_json:
-        say_json(_plan(work, version, slot))
+        say_json(_plan(work))
         return
-    say(f"Version {version} for {slot}:")
+    say(f"Version {work.version} for {work.slot}:")
     rows = [("DOMAIN", "HOST", "RUNS", "INSTANCES", "UPLOAD")]
-    for one in _plan(work, version, slot)["hosts"]:
+    for one in _plan(work)["hosts"]:
         what = f"{one['bytes'] / 1e6:.1f} MB in {one['parts']} parts" if one["parts"] else "nothing"
         runs = one["runs"] or "nothing"
         row = (str(one["update_domain"]), one["name"], runs, " ".join(one["instances"]) or "none", what)
@@ -317,21 +326,20 @@ def _show_plan(work: "Publication", version: str, slot: str, as_json: bool) -> N
         say(line)
 
 
-def _plan(work: "Publication", version: str, slot: str) -> dict[str, Any]:
+def _plan(work: "Publication") -> dict[str, Any]:
     """The plan, for programs."""
     return {
-        "version": version,
-        "slot": slot,
-        "hosts": [_host(work, slot, one) for one in work.steps.values()],
+        "version": work.version,
+        "slot": work.slot,
+        "hosts": [_host(work, one) for one in work.steps.values()],
     }
 
 
-def _host(work: "Publication", slot: str, one: "Step") -> dict[str, Any]:
-    runs = one.change.before.in_slot(slot).current
+def _host(work: "Publication", one: "Step") -> dict[str, Any]:
     return {
         "name": one.host.name,
         "update_domain": one.host.update_domain,
-        "runs": runs.version if runs else None,
+        "runs": one.runs.version if one.runs else None,
         "changes": one.is_new,
         "instances": list(work.instances(one.host)),
         "parts": len(one.missing),

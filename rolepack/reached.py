@@ -106,5 +106,6 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ServiceError(Fault(PROGRAM, "nobody is here to agree", "Add --yes, or --dry-run to see only the plan"))
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # the output may be for a program
+    if input().strip().lower() not in {"y", "yes"}:
         raise ServiceError(Fault(PROGRAM, "nothing was changed", "Run the command again when it is to be"))

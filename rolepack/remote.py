@@ -94,7 +94,10 @@ def execute(service: str | None, hosts: str | None, slot: str, instance: str, wo
         (host,) = _chosen(there, slot, (), [instance])
 
         def show(told: Mapping[str, Any]) -> None:
-            sys.stdout.buffer.write(bytes.fromhex(told["printed"]))
+            printed = bytes.fromhex(told["printed"])
+            if sys.stdout.isatty():  # a terminal must not be commanded; a file gets what was printed
+                printed = "\n".join(map(shown, printed.decode("utf-8", "replace").split("\n"))).encode()
+            sys.stdout.buffer.write(printed)
             sys.stdout.buffer.flush()
 
         asked = {"slot": slot, "instance": instance, "words": list(words)}

@@ -106,10 +106,10 @@ class Farm:
             yield self
 
     def write_hosts(self, **more: Any) -> None:
-        """Write hosts.yaml; `more` are keys of every host."""
+        """Write hosts.yaml; `more` are keys of every host, of which those that are None are left out."""
         machines = {}
         for number, (machine, host) in enumerate(zip(self.machines, self.hosts, strict=True)):
-            machines[f"m{number}"] = {
+            told = {
                 "address": machine.address,
                 "port": host.port,
                 "account": host.user,
@@ -119,8 +119,9 @@ class Farm:
                 "python": machine.interpreter,
                 **more,
             }
-        told = {**self.options, "staging_offset": self.offset, "hosts": machines}
-        (self.folder / "hosts.yaml").write_text(json.dumps(told))  # which is YAML too
+            machines[f"m{number}"] = {key: value for key, value in told.items() if value is not None}
+        whole = {**self.options, "staging_offset": self.offset, "hosts": machines}
+        (self.folder / "hosts.yaml").write_text(json.dumps(whole))  # which is YAML too
 
     def configure(self, greeting: str = "hello", instances: int | None = None) -> None:
         """Write the configuration that is published."""

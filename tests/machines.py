@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +149,10 @@ def equip(windows: Windows) -> None:
 class Command(subprocess.Popen[bytes]):
     """A command of a machine, whose exit code has 32 bits, of which Linux would keep eight."""
 
-    def __init__(self, result: Path, environ: Mapping[str, str], program: Path) -> None:
+    def __init__(self, result: Path, environ: Mapping[str, str], words: Sequence[str | Path]) -> None:
         self._result = result
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        super().__init__(["wine", program], env=environ, cwd=result.parent, pipesize=1 << 20, **pipes)
+        super().__init__(words, env=environ, cwd=result.parent, pipesize=1 << 20, **pipes)
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code, when it has ended."""
@@ -163,6 +163,9 @@ class Command(subprocess.Popen[bytes]):
 
 class Machine:
     """One Windows machine, at an address of its own."""
+
+    enter: Sequence[str] = ()
+    """Words in front of `wine`, for one that runs elsewhere than this process."""
 
     def __init__(self, windows: Windows, folder: Path, address: str = "127.0.0.1") -> None:
         self.windows, self.address = windows, address
@@ -192,17 +195,21 @@ class Machine:
             "ROLEPACK_RESULT": self.path(result),
             "ROLEPACK_ENVIRON": "\n".join(f"{name}={value}" for name, value in variables.items()),
         }
-        return Command(result, {**self._unix(), **told}, self.windows.tools / "enclose.exe")
+        words = [*self.enter, "wine", self.windows.tools / "enclose.exe"]
+        return Command(result, {**self._unix(), **told}, words)
 
     @contextlib.contextmanager
     def winrm(self, **options: Any) -> Iterator[Winrm]:
         """A WinRM service in front of it."""
-        with Winrm(self.run, address=self.address, **options) as host:
+        with self._listen(**options) as host:
             self._hosts.append(host)
             try:
                 yield host
             finally:
                 self._hosts.remove(host)
+
+    def _listen(self, **options: Any) -> Winrm:
+        return Winrm(self.run, address=self.address, **options)
 
     def boot(self) -> None:
         """Start it again: all that ran is gone, and what runs at its start does."""

@@ -96,7 +96,6 @@ HOST = "hosts:\n  one:\n    address: a\n    account: me\n    roles: [web]\n"
         (HOST.replace("    address: a\n", ""), "no address is given"),
         (HOST.replace("    roles: [web]\n", ""), "no roles are named"),
         (HOST.replace("[web]", "web"), "roles is no list of names"),
-        (HOST.replace("[web]", "[]"), "roles is no list of names"),
         (HOST.replace("[web]", "[web, web]"), "a role is named twice"),
         (HOST.replace("    account: me\n", ""), "host 'one' has no account"),
         (HOST + "    transport: ssh", "transport is 'ssh'. Write one of https, ntlm, kerberos, credssp, certificate"),

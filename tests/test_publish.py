@@ -3,9 +3,14 @@
 import json
 
 import pytest
+import tree_sitter_pwsh
 import windows as wine
+from conftest import until
 from farm import WORKER, Farm
 from machines import Machine
+from tree_sitter import Language, Parser
+
+from publisher import bootstrap, hosts
 
 MISSING = wine.why_not()
 pytestmark = [pytest.mark.wine, pytest.mark.network, pytest.mark.skipif(bool(MISSING), reason=str(MISSING))]
@@ -252,8 +257,6 @@ def test_the_verbs_of_the_emulator_have_a_remote_half(one):
 def test_after_a_restart_of_windows_the_worker_is_back(one):
     one.publish("1")
     one.machines[0].boot()
-    from conftest import until
-
     until(lambda: one.versions() == ["1"])
 
 
@@ -264,3 +267,78 @@ def test_hosts_are_asked_what_they_are(two):
     told = json.loads(two.ok("hosts", "--json", "--host", "m1"))["hosts"]
     assert [(one["host"], one["is_administrator"], one["python"][:4]) for one in told] == [("m1", True, "3.11")]
     assert abs(told[0]["skew"]) < 5
+
+
+def test_a_host_without_python_is_given_one_by_powershell(one, tmp_path):
+    """What PowerShell does with the script is not to be had here; that it gets it, and all of it, is."""
+    one.package("1")
+    one.write_hosts(python=None)
+    told = one.refused("hosts")
+    assert f"there is no {one.root_of(0)}\\python\\tools\\python.exe for rolepack's own programs" in told
+    assert "Run `invoke hosts --prepare`" in told
+    done = one.run("hosts", "--prepare")
+    assert f"m0: gets Python {bootstrap.VERSION}, which it fetches" in done.stdout
+    assert "host 'm0', preparing: PowerShell says nothing" in done.stderr
+    for is_sent in (True, False):
+        text = bootstrap.script(hosts.load(one.folder / "hosts.yaml").machines[0], is_sent)
+        assert not Parser(Language(tree_sitter_pwsh.language())).parse(text.encode()).root_node.has_error
+    (script,) = [call[1] for call in one.machines[0].calls() if call[0] == "script"]
+    assert script == text
+    package = tmp_path / "python.nupkg"
+    package.write_bytes(b"no zip")
+    assert "it is no NuGet package of Python" in one.refused("hosts", "--prepare", "--with-python", package)
+
+
+def test_what_a_machine_proves_is_told_and_what_it_does_not_is_an_error(one):
+    """A double has no accounts: a task runs as whoever started it, and says so."""
+    one.package("1")
+    done = one.run("hosts", "--self-test")
+    assert done.returncode == 1
+    lines = {line.split("  ")[-1]: line.split()[1] for line in done.stdout.splitlines()}
+    assert lines["a megabyte arrives as it was sent"] == "ok"
+    assert lines["a program ends with all that it has started"] == "ok"
+    assert lines["a file is replaced while it is read"] == "ok"
+    assert lines["the firewall takes a rule"] == "ok"
+    assert lines["a task runs as NETWORK SERVICE"] == "failed"
+    assert "a task runs as NETWORK SERVICE: it runs as " in done.stderr
+    assert not (one.disk(0) / "shop" / "self-test").exists()
+    assert [name for name in one.machines[0].tasks() if "self-test" in name] == []
+
+
+def test_a_folder_that_is_not_rolepack_s_is_left_alone(one):
+    one.package("1")
+    one.disk(0).mkdir(parents=True)
+    (one.disk(0) / "data.txt").write_text("mine")
+    told = one.refused("publish", "--yes")
+    assert "is there already, and is not rolepack's: name another folder as `root` in hosts.yaml" in told
+    assert [path.name for path in one.disk(0).iterdir()] == ["data.txt"]
+
+
+def test_a_host_is_emptied_before_it_leaves(two):
+    two.publish("1")
+    told = json.loads((two.folder / "hosts.yaml").read_text())
+    told["hosts"]["m1"]["roles"] = []
+    (two.folder / "hosts.yaml").write_text(json.dumps(told))
+    two.configure(instances=1)
+    two.ok("publish", "--yes", "--configuration-only")
+    assert two.versions() == ["1", None]
+    assert two.machines[1].tasks() == {"rolepack\\shop\\switch": "Ready"}
+    assert two.machines[1].rules == []
+
+
+def test_a_worker_that_dies_is_back_and_a_dead_one_is_not_called_ready(one):
+    one.publish("1")
+    life = next(one.disk(0).rglob("life.json"))
+    pid = json.loads(life.read_text())["pid"]
+    one.ok("exec", "--remote", "--instance", "api_IN_0", "--", "taskkill", "/f", "/pid", str(pid))
+    until(lambda: one.versions() == ["1"] and json.loads(life.read_text())["restarts"] == 1)
+    (instance,) = json.loads(one.ok("status", "--remote", "--json"))["instances"]
+    assert (instance["state"], instance["restarts"]) == ("Ready", 1)
+    one.ok("publish", "--yes")
+    # Its runner too: what life.json says last is not believed.
+    end = ("schtasks", "/end", "/tn", "rolepack\\shop\\a\\api_IN_0")
+    one.ok("exec", "--remote", "--instance", "api_IN_0", "--", *end)
+    (instance,) = json.loads(one.ok("status", "--remote", "--json"))["instances"]
+    assert instance["state"] != "Ready"
+    one.ok("publish", "--yes")
+    assert one.versions() == ["1"]

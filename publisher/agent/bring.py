@@ -7,7 +7,8 @@ after a restart of Windows. Whatever ends it, the next run brings the change to 
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,12 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import write_whole
 from publisher.agent import iis, programs, ready, states, steps, system, worker
 from publisher.agent.place import Place
+from publisher.agent.ready import Patience
 from publisher.agent.system import Task
-from publisher.agent.values import DEPLOYMENTS, Done, Instance, Running, Setup, Slot, State
+from publisher.agent.values import SLOTS, Done, Instance, Rule, Running, Setup, Slot, State
 
 _PATIENCE = 900.0
+_AGAIN = "Mend that, then publish again"
 _AFTER_GRACE = 15.0
 """Seconds that the end of a worker may take longer than its grace."""
 
@@ -40,15 +43,32 @@ def bring(place: Place, program: Program) -> None:
     with states.alone(place.switch_lock, _PATIENCE) as is_alone:
         while is_alone and (wanted := states.state(place)).serial > states.done(place).serial:
             with Journal(place, wanted.serial) as journal:
-                faults = _Change(place, program, wanted, journal).make()
+                faults = _make(_Change(place, program, wanted, journal), journal)
             states.write_done(place, Done(wanted.serial, faults))
+
+
+def _make(change: "_Change", journal: "Journal") -> tuple[Fault, ...]:
+    """Make a change; what goes wrong with these programs themselves is a fault too, or else nobody would be told."""
+    try:
+        return change.make()
+    except ServiceError as error:
+        return error.faults
+    except Exception as error:
+        for line in traceback.format_exc().splitlines():
+            journal.say(line)
+        remedy = "See the lines above; where they speak of rolepack's own programs, report it"
+        return (Fault("switch", f"{type(error).__name__}: {error}", remedy),)
 
 
 class Journal:
     """What is said about a change while it is made, for whoever follows it."""
 
     def __init__(self, place: Place, serial: int) -> None:
-        self._file = path_of(place, serial).open("w", encoding="utf-8")
+        path = path_of(place, serial)
+        for old in place.folder.glob("switch-*.jsonl"):
+            if old != path:
+                states.patiently(lambda old=old: old.unlink(missing_ok=True))  # type: ignore[misc]
+        self._file = path.open("w", encoding="utf-8")
 
     def __enter__(self) -> "Journal":
         return self
@@ -64,7 +84,7 @@ class Journal:
 
 def path_of(place: Place, serial: int) -> Path:
     """Where the lines about a change are."""
-    return place.folder / f"switch-{serial % 4}.jsonl"
+    return place.folder / f"switch-{serial}.jsonl"
 
 
 class Wanted(NamedTuple):
@@ -75,21 +95,20 @@ class Wanted(NamedTuple):
     running: Running | None
     setup: Setup | None
     before: tuple[Instance, ...]
+    rules_before: tuple[Rule, ...]
     stale: frozenset[str]
     """The instances that have to end, or to begin."""
+    is_unsure: bool
+    """Whether the change before this one was interrupted, or failed."""
 
     @property
     def told(self) -> Slot:
         """What this host has of it."""
         return self.setup.slots[self.slot] if self.setup else Slot()
 
-    @property
-    def everyone(self) -> dict[str, list[Instance]]:
-        """The instances of before and of now, by name."""
-        found: dict[str, list[Instance]] = {}
-        for one in (*self.before, *self.told.instances):
-            found.setdefault(one.name, []).append(one)
-        return found
+    def known(self, name: str) -> list[Instance]:
+        """An instance as it was and as it is to be."""
+        return [one for one in (*self.before, *self.told.instances) if one.name == name]
 
 
 class _Change:
@@ -97,80 +116,101 @@ class _Change:
 
     def __init__(self, place: Place, program: Program, state: State, journal: Journal) -> None:
         self._place, self._program, self._state, self._journal = place, program, state, journal
-        self._wanted = [_wanted(place, state, letter) for letter in DEPLOYMENTS]
+        # Production first, so that it does not wait for what staging does.
+        self._wanted = [_wanted(place, state, state.slots[slot]) for slot in SLOTS]
 
     def make(self) -> tuple[Fault, ...]:
-        """Stop, switch, start; what has not come up."""
-        changing = [one for one in self._wanted if one.stale]
-        for one in changing:
-            self._mark(one)
-        for one in changing:
+        """Stop, switch, start, and wait; what has not come up. A newer wish ends it early."""
+        for one in self._wanted:
+            if one.stale:
+                self._mark(one)
+        for one in self._wanted:
             self._stop(one)
-        faults: list[Fault] = []
+        faults = {one.letter: self._start(one) for one in self._wanted}
         for one in self._wanted:
-            faults += self._start(one)
+            faults[one.letter] += self._come_up(one, {fault.where for fault in faults[one.letter]})
         for one in self._wanted:
-            states.write_running(self._place, one.letter, one.running)
-        return tuple(faults)
+            # What has not come up is begun anew by the next change, even if that wants the same.
+            unsure = tuple(sorted({fault.where for fault in faults[one.letter]}))
+            now = one.running._replace(unsure=unsure) if one.running else None
+            states.write_running(self._place, one.letter, now)
+        return tuple(fault for each in faults.values() for fault in each)
+
+    @property
+    def _is_superseded(self) -> bool:
+        return states.state(self._place).serial != self._state.serial
 
     def _mark(self, one: Wanted) -> None:
         """Note that nothing is certain about what is stale, in case this is interrupted."""
         now = states.running(self._place, one.letter) or one.running
         if now is not None:
-            states.write_running(self._place, one.letter, now._replace(unsure=tuple(sorted(one.stale))))
+            unsure = tuple(sorted({*now.unsure, *one.stale}))
+            states.write_running(self._place, one.letter, now._replace(unsure=unsure))
 
     def _stop(self, one: Wanted) -> None:
-        leaving = [(name, known) for name, known in one.everyone.items() if name in one.stale]
-        if not leaving:
-            return
-        there = {one.name for one in one.before}
-        if ending := [name for name, _ in leaving if name in there]:
+        there = {instance.name for instance in one.before}
+        if ending := sorted(one.stale & there):
             self._journal.say(f"stopping {', '.join(ending)}")
-        for name, _ in leaving:
+        for name in one.stale:
             worker.ask_to_end(self._place, one.letter, name)
         grace = one.setup.grace if one.setup else 0.0
-        for name, known in leaving:
-            self._end(one.letter, name, known, grace)
+        for name in sorted(one.stale):
+            self._end(one.letter, name, one.known(name), grace)
 
-    def _end(self, letter: str, name: str, known: Iterable[Instance], grace: float) -> None:
+    def _end(self, letter: str, name: str, known: Sequence[Instance], grace: float) -> None:
         """End an instance, whatever of it is there."""
         place, task = self._place, self._place.task(letter, name)
-        lock_file = place.worker_lock(letter, name)
-        end = time.monotonic() + grace + _AFTER_GRACE
-        while not lock.is_free(lock_file) and time.monotonic() < end:
-            time.sleep(0.05)
-        if not lock.is_free(lock_file):
+        if not self._is_gone(letter, name, grace + _AFTER_GRACE):
             system.end_task(task)
+            if not self._is_gone(letter, name, _AFTER_GRACE):
+                wrong = "its worker does not end, although its scheduled task was ended"
+                raise ServiceError(Fault(name, wrong, "End its processes on the host, then publish again"))
         system.delete_task(task)
         for one in known:
             steps.forget(place, letter, one)
             for site in one.sites:
-                iis.remove(place.site(letter, name, site.name))
+                iis.unbind(site)
             if one.sites:
                 iis.forget_applications(one.root)
+        if not known or any(one.sites for one in known):
+            for site_name in iis.names(place.site(letter, name, "")):
+                iis.remove(site_name)
+
+    def _is_gone(self, letter: str, name: str, patience: float) -> bool:
+        """Whether the worker of an instance has ended, within some seconds."""
+        end = time.monotonic() + patience
+        while not lock.is_free(self._place.worker_lock(letter, name)):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        return True
 
     def _start(self, one: Wanted) -> list[Fault]:
-        """Start what is stale of a deployment, and wait until it is Ready."""
+        """Start what is stale of a deployment; what cannot be started."""
         self._open_ports(one)
         faults: list[Fault] = []
-        started = []
         for instance in one.told.instances:
             self._write_document(instance)
             if instance.name not in one.stale:
                 continue
             try:
                 self._begin(one, instance)
-                started.append(instance)
             except ServiceError as error:
-                faults += error.faults
+                faults += (fault._replace(where=instance.name) for fault in error.faults)
                 self._show_last(instance)
             except OSError as error:
-                faults.append(Fault(instance.name, f"it cannot be started: {error}", "Mend that, then publish again"))
-        for instance in one.told.instances if one.slot in self._state.awaited else started:
-            if instance.name in {fault.where for fault in faults}:
+                faults.append(Fault(instance.name, f"it cannot be started: {error}", _AGAIN))
+        return faults
+
+    def _come_up(self, one: Wanted, failed: set[str]) -> list[Fault]:
+        """Wait until what was started is Ready, and in a slot that is awaited all; what is not."""
+        faults = []
+        for instance in one.told.instances:
+            is_awaited = instance.name in one.stale or one.slot in self._state.awaited
+            if one.setup is None or instance.name in failed or not is_awaited:
                 continue
-            assert one.setup is not None  # noqa: S101 - it has instances
-            fault = ready.come_up(self._place, one.letter, one.setup, instance)
+            patience = Patience(one.setup.up_within, lambda: self._is_superseded)
+            fault = ready.come_up(self._place, one.letter, instance, patience)
             if fault is None:
                 self._journal.say(f"{instance.name} is Ready")
             else:
@@ -180,14 +220,13 @@ class _Change:
 
     def _open_ports(self, one: Wanted) -> None:
         """Let in what the deployment listens for, and nothing of what it does not any more."""
-        name = f"rolepack {self._place.service} {one.letter}"
-        before = states.running(self._place, one.letter)
-        old = _rules(self._place, one.letter, before)
-        if one.told.rules != old or one.stale:
-            if one.told.rules:
-                system.let_in(name, one.told.rules)
-            elif old:
-                system.keep_out(name)
+        name, wanted = f"rolepack {self._place.service} {one.letter}", one.told.rules
+        if wanted == one.rules_before and not one.is_unsure:
+            return
+        if wanted:
+            system.let_in(name, wanted)
+        else:
+            system.keep_out(name)
 
     def _write_document(self, instance: Instance) -> None:
         """The ROLE_ENVIRONMENT, replaced as a whole."""
@@ -203,7 +242,7 @@ class _Change:
         call = steps.Call(place, self._program, letter, one.running.entry.setup, one.slot, instance)
         for number, command in enumerate(instance.tasks):
             self._journal.say(f"{instance.name}: {command.line}")
-            call.run(number, command)
+            call.run(number, command, lambda: self._is_superseded)
         for site in instance.sites:
             iis.put(place.site(letter, instance.name, site.name), site)
         for site in instance.sites:
@@ -225,16 +264,18 @@ def _wanted(place: Place, state: State, letter: str) -> Wanted:
     """What a deployment is to run, against what it does."""
     slot, deployment = states.slot_of(state, letter), state.deployments[letter]
     entry, now = deployment.current, states.running(place, letter)
-    before = states.instances(place, letter, now)
+    was = states.setup(place, letter, now.entry.setup).slots[now.slot] if now else Slot()
     setup = states.setup(place, letter, entry.setup) if entry else None
     after = setup.slots[slot].instances if setup else ()
     running = Running(entry, slot, deployment.recycles) if entry else None
     is_live = bool(setup and not setup.recycles_on_change)
-    old = _known(before, now.recycles if now else {}, is_live)
+    old = _known(was.instances, now.recycles if now else {}, is_live)
     new = _known(after, deployment.recycles, is_live)
     stale = {name for name in {*old, *new} if old.get(name) != new.get(name)}
-    stale |= set(now.unsure if now else ()) & {*old, *new}
-    return Wanted(letter, slot, running, setup, before, frozenset(stale))
+    unsure = set(now.unsure) if now else set()
+    dead = {one.name for one in after if one.program and lock.is_free(place.worker_lock(letter, one.name))}
+    everything = frozenset({*stale, *unsure, *dead})
+    return Wanted(letter, slot, running, setup, was.instances, was.rules, everything, bool(unsure))
 
 
 def _known(instances: Iterable[Instance], recycles: Mapping[str, int], is_live: bool) -> dict[str, Any]:
@@ -252,10 +293,6 @@ def _seen(document: Mapping[str, Any], is_live: bool) -> dict[str, Any]:
     if is_live:
         own["current"] = {key: value for key, value in own["current"].items() if key != "settings"}
     return own
-
-
-def _rules(place: Place, letter: str, now: Running | None) -> tuple[Any, ...]:
-    return states.setup(place, letter, now.entry.setup).slots[now.slot].rules if now else ()
 
 
 def _lay_folders(instance: Instance) -> None:

@@ -32,7 +32,10 @@ def build(place: Place, asked: Mapping[str, Any], say: Callable[[Mapping[str, An
             [*_interpreter(str(asked["python"])), "-m", "pip", "wheel", "--no-deps", "-w", str(output), str(source)],
             name,
         )
-        wheel = next(output.glob("*.whl"))
+        place.part(asked["sha256"]).unlink(missing_ok=True)
+        wheel = next(output.glob("*.whl"), None)
+        if wheel is None:
+            raise ServiceError(Fault("building", f"the build of {name} gives no wheel", "Build it there by hand"))
         digest = hashlib.sha256()
         with wheel.open("rb") as file:
             while chunk := file.read(CHUNK):

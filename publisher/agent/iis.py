@@ -1,5 +1,6 @@
 """Sites of IIS, by its command appcmd."""
 
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -17,7 +18,7 @@ def put(name: str, site: Site) -> None:
     remove(name)
     pool = ["/managedRuntimeVersion:", "/processModel.identityType:NetworkService", "/autoStart:false"]
     system.run(_APPCMD, "add", "apppool", f"/name:{name}", *pool)
-    bindings = ",".join(_binding(one) for one in site.bindings)
+    bindings = ",".join(f"{one.protocol}/{_information(one)}" for one in site.bindings)
     about = [f"/bindings:{bindings}", f"/physicalPath:{site.directory}", "/serverAutoStart:false"]
     system.run(_APPCMD, "add", "site", f"/name:{name}", *about)
     system.run(_APPCMD, "set", "app", f"{name}/", f"/applicationPool:{name}")
@@ -28,9 +29,12 @@ def put(name: str, site: Site) -> None:
             system.run(_APPCMD, "set", "app", f"{name}{below.path}", f"/applicationPool:{name}")
         else:
             system.run(_APPCMD, "add", "vdir", f"/app.name:{name}/", f"/path:{below.path}", folder)
+    # Files are read as the pool's account, which may read the role's folder; the usual account of visitors may not.
+    anonymous = "/section:system.webServer/security/authentication/anonymousAuthentication"
+    system.run(_APPCMD, "set", "config", name, anonymous, "/userName:", "/commit:apphost")
     for one in site.bindings:
         if one.protocol == "https":
-            _secure(one)
+            _secure(name, one)
 
 
 def start(name: str) -> None:
@@ -75,16 +79,37 @@ def _applications(listed: str) -> Iterator[tuple[str, str]]:
         yield one.get("fullPath", ""), one.get("arguments", "")
 
 
-def _binding(one: Binding) -> str:
-    return f"{one.protocol}/*:{one.port}:{one.host}"
+def names(prefix: str) -> list[str]:
+    """The sites whose names begin so."""
+    code, listed = system.attempt(_APPCMD, "list", "site")
+    found = re.findall(r'^SITE "([^"]+)"', listed, re.MULTILINE) if code == 0 else []
+    return [name for name in found if name.startswith(prefix)]
 
 
-def _secure(one: Binding) -> None:
+def unbind(site: Site) -> None:
+    """Take the certificates off the ports of a site."""
+    for one in site.bindings:
+        if one.protocol == "https":
+            system.attempt("netsh.exe", "http", "delete", "sslcert", _at(one))
+
+
+def _information(one: Binding) -> str:
+    return f"*:{one.port}:{one.host}"
+
+
+def _at(one: Binding) -> str:
+    """Where http.sys looks for a certificate: by the name that a client asks for, or by the port alone."""
+    return f"hostnameport={one.host}:{one.port}" if one.host else f"ipport=0.0.0.0:{one.port}"
+
+
+def _secure(name: str, one: Binding) -> None:
     """Bind a certificate to the port of a binding for https."""
     if not one.certificate:
         wrong = f"port {one.port} is for https, and no certificate is given for it"
         raise ServiceError(Fault("IIS", wrong, "Name the endpoint's certificate, and its thumbprint in the .cscfg"))
-    at = f"ipport=0.0.0.0:{one.port}"
-    system.attempt("netsh.exe", "http", "delete", "sslcert", at)
-    about = [f"certhash={one.certificate}", f"appid={_APPLICATION}", "certstorename=MY"]
-    system.run("netsh.exe", "http", "add", "sslcert", at, *about)
+    if one.host:
+        binding = f"[protocol='https',bindingInformation='{_information(one)}']"
+        system.run(_APPCMD, "set", "site", f"/site.name:{name}", f"/bindings.{binding}.sslFlags:1")
+    system.attempt("netsh.exe", "http", "delete", "sslcert", _at(one))
+    about = [f"certhash={one.certificate}", f"appid={_APPLICATION}", f"certstorename={one.store}"]
+    system.run("netsh.exe", "http", "add", "sslcert", _at(one), *about)

@@ -1,6 +1,8 @@
 """What a host keeps of past versions, and what it removes."""
 
+import contextlib
 import json
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,10 +31,20 @@ def prune(place: Place) -> None:
         known = _entries(place, now, letter)
         kept |= {entry.version for entry in known}
         for version in set(versions(place, letter)) - {entry.version for entry in known}:
-            shutil.rmtree(place.deployment(letter) / version, ignore_errors=True)
+            _remove(place.deployment(letter) / version)
+        for half in place.deployment(letter).glob(".*.removed"):
+            shutil.rmtree(half, ignore_errors=True)
         _remove_others(place.deployment(letter) / "setups", {entry.setup for entry in known})
     _remove_others(place.folder / "versions", kept)
     store.sweep(place, {sha256 for version in kept for sha256 in listed(place, version)})
+
+
+def _remove(folder: Path) -> None:
+    """Remove a version: first its name, since half of it must never be taken for the whole."""
+    half = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.removed")
+    with contextlib.suppress(OSError):  # something of it runs still, or is read
+        folder.rename(half)
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def _remove_others(folder: Path, kept: set[str]) -> None:
@@ -41,17 +53,24 @@ def _remove_others(folder: Path, kept: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
+def is_settled(place: Place) -> dict[str, bool]:
+    """Whether the command that brought what each deployment runs has come to its end, and well."""
+    done = {line.get("id") for line in states.history(place) if line.get("result") == "done"}
+    now = states.state(place)
+    return {name: one.current is None or one.current.token in done for name, one in now.deployments.items()}
+
+
 def _entries(place: Place, now: State, letter: str) -> list[Entry]:
     """What a deployment runs, is to run and ran."""
     one, running = now.deployments[letter], states.running(place, letter)
-    there = [one.current, *one.previous, running.entry if running else None]
+    there = [one.current, *one.previous, one.undone, running.entry if running else None]
     return [entry for entry in there if entry is not None]
 
 
 def versions(place: Place, letter: str) -> list[str]:
     """The versions whose folders are there."""
     there = (path.name for path in entries(place.deployment(letter)) if path.is_dir())
-    return [name for name in there if name not in _OTHERS]
+    return [name for name in there if name not in _OTHERS and not name.startswith(".")]
 
 
 def laid(place: Place, letter: str) -> Iterator[str]:

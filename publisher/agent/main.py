@@ -1,5 +1,6 @@
 """The programs of a host: a session with a publisher, a change, an instance's worker, a startup task."""
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -8,9 +9,12 @@ from typing import Any
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.plain import to_plain
-from publisher.agent import bring, frames, states, steps, verbs, worker
+from publisher.agent import alone, bring, frames, proof, states, steps, verbs, worker
 from publisher.agent.bring import Program
 from publisher.agent.place import Place
+
+_PATIENCE = 5.0
+"""Seconds that an instance's worker of before may take to be gone."""
 
 
 def main(archive: str, words: Sequence[str]) -> None:
@@ -23,10 +27,13 @@ def main(archive: str, words: Sequence[str]) -> None:
 def session(root: Path, program: Program, _words: Sequence[str]) -> None:
     """Do what comes in, line by line, until nothing more does."""
     lines = iter(sys.stdin.buffer.readline, b"")
-    for line in lines:
-        asked = frames.decode(line)
-        place = Place(root, asked["service"])
-        _say(_answer(verbs.Session(place, program, lines, _say), asked))
+    with contextlib.ExitStack() as stack:
+        for number, line in enumerate(lines):
+            asked = frames.decode(line)
+            asking = verbs.Session(Place(root, asked["service"]), program, lines, _say)
+            if number == 0:
+                stack.enter_context(alone.alone(asking.place.sessions, asked["conversation"]))
+            _say(_answer(asking, asked))
 
 
 def switch(root: Path, program: Program, words: Sequence[str]) -> None:
@@ -42,7 +49,7 @@ def run(root: Path, _program: Program, words: Sequence[str]) -> None:
     instance = next(one for one in setup.slots[slot].instances if one.name == name)
     if instance.program is None:
         return
-    with states.alone(place.worker_lock(letter, name), 0.0) as is_alone:
+    with states.alone(place.worker_lock(letter, name), _PATIENCE) as is_alone:
         if is_alone:
             worker.Worker(place, letter, setup, instance, instance.program).live()
 
@@ -57,11 +64,18 @@ def step(root: Path, _program: Program, words: Sequence[str]) -> None:
     steps.tell(place, letter, instance, int(number), code)
 
 
+def witness(root: Path, _program: Program, words: Sequence[str]) -> None:
+    """Say who runs this, for the proof that asks."""
+    service, name = words
+    proof.witness(Place(root, service).folder / "self-test" / name)
+
+
 _PROGRAMS: Mapping[str, Callable[[Path, Program, Sequence[str]], None]] = {
     "session": session,
     "switch": switch,
     "run": run,
     "step": step,
+    "witness": witness,
 }
 
 

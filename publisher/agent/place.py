@@ -18,6 +18,11 @@ class Place(NamedTuple):
     service: str
 
     @property
+    def sessions(self) -> Path:
+        """What sessions hold while they live."""
+        return self.root / "sessions"
+
+    @property
     def folder(self) -> Path:
         """The service's folder."""
         return self.root / self.service

@@ -57,8 +57,12 @@ def start(instance: Instance, command: Command) -> Started:
 
 def environ(instance: Instance, command: Command) -> dict[str, str]:
     """What a command sees: the machine's variables, the instance's, its own."""
-    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
-    return {**inherited, **instance.environ, **command.environ}
+    found = {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
+    for name, value in (*instance.environ.items(), *command.environ.items()):
+        for same in [one for one in found if one.upper() == name.upper()]:  # Windows knows no difference
+            del found[same]
+        found[name] = value
+    return found
 
 
 def log_of(instance: Instance, command: Command) -> Path:
@@ -83,8 +87,11 @@ class Marks:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._sizes = {path: path.stat().st_size for path in logs.rglob("*.log")}
+        self._sizes: dict[Path, int] = {}
         self._next = 0.0
+        for path in logs.rglob("*.log"):
+            with contextlib.suppress(OSError):
+                self._sizes[path] = path.stat().st_size
 
     def look(self) -> None:
         """Note what has grown, but not too often."""
@@ -92,11 +99,15 @@ class Marks:
             return
         self._next = time.monotonic() + _BETWEEN_MARKS
         for path in self._logs.rglob("*.log"):
-            before, size = self._sizes.get(path, 0), path.stat().st_size
-            if size > before and path not in _own:
-                with journal.times(path).open("ab") as marks:
-                    marks.write(journal.MARK.pack(time.time_ns(), before))
-            self._sizes[path] = size
+            with contextlib.suppress(OSError):  # it was moved away, or the disk is full: no reason to end anything
+                self._note(path)
+
+    def _note(self, path: Path) -> None:
+        before, size = self._sizes.get(path, 0), path.stat().st_size
+        if size > before and path not in _own:
+            with journal.times(path).open("ab") as marks:
+                marks.write(journal.MARK.pack(time.time_ns(), before))
+        self._sizes[path] = size
 
 
 def _write_down(printed: IO[bytes], path: Path) -> None:

@@ -4,16 +4,19 @@ import http.client
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
+from cloudservice import lock
 from cloudservice.errors import Fault
 from publisher.agent import iis, worker
 from publisher.agent.place import Place
-from publisher.agent.values import Instance, Question, Setup
+from publisher.agent.values import Instance, Question
 
 _PATIENCE = 5.0
 """Seconds that one answer may take."""
 _PAUSE = 0.1
+_AGAIN = "Mend that, then publish again"
 _MOST_ENDS = 3
 """Of a program that comes up again and again, and never for good."""
 _HERE = "127.0.0.1"
@@ -31,19 +34,27 @@ class _Get(NamedTuple):
     patience: float = _PATIENCE
 
 
-def come_up(place: Place, letter: str, setup: Setup, instance: Instance) -> Fault | None:
+class Patience(NamedTuple):
+    """How many seconds something may take, and whether it is still wanted."""
+
+    seconds: float
+    is_over: Callable[[], bool]
+
+
+def come_up(place: Place, letter: str, instance: Instance, patience: Patience) -> Fault | None:
     """Wait until an instance is Ready; else what keeps it from that."""
-    end = time.monotonic() + setup.up_within
+    end = time.monotonic() + patience.seconds
     while True:
         life = worker.told(place, letter, instance.name)
         if instance.program and (life.has_failed or life.restarts >= _MOST_ENDS):
-            return Fault(instance.name, f"it does not come up: {life.reason}", "Mend that, then publish again")
+            return Fault(instance.name, f"it does not come up: {life.reason}", _AGAIN)
         waits = why_not(place, letter, instance)
         if waits is None:
             return None
+        if patience.is_over():
+            return Fault(instance.name, f"it was not Ready when something else was wanted: {waits}", _AGAIN)
         if time.monotonic() > end:
-            wrong = f"it is not Ready after {setup.up_within:g} s: {waits}"
-            return Fault(instance.name, wrong, "Mend that, then publish again")
+            return Fault(instance.name, f"it is not Ready after {patience.seconds:g} s: {waits}", _AGAIN)
         time.sleep(_PAUSE)
 
 
@@ -53,6 +64,8 @@ def why_not(place: Place, letter: str, instance: Instance) -> str | None:
         life = worker.told(place, letter, instance.name)
         if life.state != "Ready":
             return life.reason or f"its program is {life.state}"
+        if lock.is_free(place.worker_lock(letter, instance.name)):
+            return "its worker has died"
     for site in instance.sites:
         if not iis.is_started(place.site(letter, instance.name, site.name)):
             return f"site {site.name} is stopped"

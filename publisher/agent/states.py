@@ -14,7 +14,7 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import write_whole
 from cloudservice.plain import from_plain, to_plain
 from publisher.agent.place import Place
-from publisher.agent.values import DEPLOYMENTS, EMPTY, Done, Held, Instance, Running, Setup, State
+from publisher.agent.values import EMPTY, Done, Held, Instance, Running, Setup, State
 
 T = TypeVar("T")
 _TRIES, _PAUSE = 40, 0.05
@@ -60,11 +60,6 @@ def setup(place: Place, letter: str, sha256: str) -> Setup:
     if value is None:
         raise FileNotFoundError(place.setup(letter, sha256))
     return value
-
-
-def instances(place: Place, letter: str, now: Running | None) -> tuple[Instance, ...]:
-    """The instances that run, or should, as somebody has noted it."""
-    return setup(place, letter, now.entry.setup).slots[now.slot].instances if now else ()
 
 
 def slot_of(value: State, letter: str) -> str:
@@ -147,11 +142,6 @@ def note(place: Place, line: dict[str, Any]) -> None:
     """Add to the history."""
     with (place.folder / "history.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def letters(place: Place) -> list[tuple[str, Running | None]]:
-    """Each deployment, and what it was started as."""
-    return [(letter, running(place, letter)) for letter in DEPLOYMENTS]
 
 
 def _running(place: Place, letter: str) -> Path:

@@ -1,6 +1,7 @@
 """Content on a host: parts by their SHA-256, which arrive in pieces, and the folders of instances made of them."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -15,6 +16,7 @@ from publisher.agent.place import Place
 
 Piece = tuple[str, int, int, int]
 """The SHA-256 and the size of a part, and from where to where a piece of it goes."""
+_ROOM = "Make room there, then publish again: what has arrived stays"
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -39,8 +41,10 @@ def receive(place: Place, pieces: Sequence[Piece], lines: Iterator[bytes]) -> No
         try:
             if not faults:
                 _receive(place.part(_checked(sha256)), sha256, size, start, content)
+        except ServiceError as error:
+            faults += error.faults
         except OSError as error:
-            remedy = "Make room there, then publish again: what has arrived stays"
+            remedy = _ROOM if error.errno == errno.ENOSPC else "Mend that there, then publish again"
             faults.append(Fault("upload", f"part {sha256[:12]} cannot be written: {error.strerror}", remedy))
         for _ in content:
             pass
@@ -119,6 +123,8 @@ def _copy(source: Path, sha256: str, target: Path) -> None:
         while chunk := content.read(CHUNK):
             digest.update(chunk)
             file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())  # a folder that has its name is complete, also after a loss of power
     if digest.hexdigest() != sha256:
         source.unlink()
         wrong = f"part {sha256[:12]}, for {target.name}, was changed on the host"

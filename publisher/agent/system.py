@@ -18,13 +18,18 @@ _PATIENCE = 600.0
 
 
 class Task(NamedTuple):
-    """A scheduled task: a program with its arguments, run as an account (its SID); some begin with Windows."""
+    """A scheduled task: a program with its arguments, run as an account (its SID).
+
+    Some begin with Windows; what is watched is begun each minute, unless it runs, since Task Scheduler takes a program
+    that was killed for one that is done.
+    """
 
     name: str
     program: str
     arguments: str
     account: str
     at_boot: bool = True
+    is_watched: bool = True
 
 
 def run(*words: str, well: Iterable[int] = (0,), patience: float = _PATIENCE) -> str:
@@ -32,7 +37,8 @@ def run(*words: str, well: Iterable[int] = (0,), patience: float = _PATIENCE) ->
     code, printed = attempt(*words, patience=patience)
     if code not in well:
         told = " ".join(printed.split()) or "it says nothing"
-        raise ServiceError(Fault(Path(words[0]).name, f"it has failed with code {code}: {told}", "Mend that"))
+        remedy = f"Try `{' '.join(words[:3])}` on the host, and see what it lacks"
+        raise ServiceError(Fault(Path(words[0]).name, f"it has failed with code {code}: {told}", remedy))
     return printed
 
 
@@ -52,7 +58,8 @@ def attempt(*words: str, patience: float = _PATIENCE) -> tuple[int, str]:
         wrong = f"{words[0]} is not there"
         raise ServiceError(Fault("Windows", wrong, "Install the feature of Windows that brings it")) from None
     except subprocess.TimeoutExpired:
-        raise ServiceError(Fault(words[0], f"it has not ended in {patience:g} s", "Mend that")) from None
+        remedy = "See on the host what it waits for"
+        raise ServiceError(Fault(words[0], f"it has not ended in {patience:g} s", remedy)) from None
     return done.returncode, done.stdout.decode(locale.getpreferredencoding(do_setlocale=False), "replace")
 
 
@@ -100,11 +107,15 @@ def end_task(name: str) -> None:
 
 
 def task_xml(task: Task) -> bytes:
-    """A task in the format of Task Scheduler 1.2: without a time limit, begun again a minute after it has failed."""
+    """A task in the format of Task Scheduler 1.2, without a time limit."""
     root = ElementTree.Element("Task", version="1.2", xmlns=_TASK)
     triggers = ElementTree.SubElement(root, "Triggers")
     if task.at_boot:
         _element(ElementTree.SubElement(triggers, "BootTrigger"), Enabled="true")
+    if task.is_watched:
+        every = ElementTree.SubElement(triggers, "TimeTrigger")
+        _element(ElementTree.SubElement(every, "Repetition"), Interval="PT1M", StopAtDurationEnd="false")
+        _element(every, StartBoundary="2000-01-01T00:00:00", Enabled="true")
     principal = ElementTree.SubElement(ElementTree.SubElement(root, "Principals"), "Principal", id="Author")
     _element(principal, UserId=task.account, RunLevel="HighestAvailable")
     settings = ElementTree.SubElement(root, "Settings")
@@ -117,7 +128,6 @@ def task_xml(task: Task) -> bytes:
         StartWhenAvailable="true",
         ExecutionTimeLimit="PT0S",
     )
-    _element(ElementTree.SubElement(settings, "RestartOnFailure"), Interval="PT1M", Count="255")
     action = ElementTree.SubElement(ElementTree.SubElement(root, "Actions", Context="Author"), "Exec")
     _element(action, Command=task.program, Arguments=task.arguments)
     return bytes(ElementTree.tostring(root, "utf-16", xml_declaration=True))

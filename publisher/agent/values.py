@@ -16,12 +16,13 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Binding(NamedTuple):
-    """Where a site answers; `certificate` is the thumbprint of the one for https."""
+    """Where a site answers; `certificate` is the thumbprint of the one for https, which is in the machine's `store`."""
 
     protocol: str
     port: int
-    host: str
-    certificate: str
+    host: str = ""
+    certificate: str = ""
+    store: str = "My"
 
 
 class Below(NamedTuple):
@@ -148,33 +149,41 @@ class Setup(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A version in one configuration, as it was published: the SHA-256 of its setup, by whom and when (ISO 8601)."""
+    """A version in one configuration: the SHA-256 of its setup, by whom it was published, when (ISO 8601), how.
+
+    `token` is the same on every host that the same command has brought it to.
+    """
 
     version: str
     setup: str
     who: str
     when: str
+    token: str
 
 
 class Deployment(NamedTuple):
-    """What a deployment runs, and what it ran before, the latest first; `recycles` counts restarts by instance."""
+    """What a deployment runs, and what it ran before, the latest first; `recycles` counts restarts by instance.
+
+    `undone` is what it was taken back from; it is kept until something new comes.
+    """
 
     current: Entry | None = None
     previous: tuple[Entry, ...] = ()
+    undone: Entry | None = None
     recycles: Mapping[str, int] = _NONE
 
 
 class State(NamedTuple):
     """What a host is to run; each change has the next serial number.
 
-    `swapped` is when the slots were exchanged last (ISO 8601). Of the `awaited` slots every instance has to be Ready
+    `swaps` counts how often the slots were exchanged. Of the `awaited` slots every instance has to be Ready
     when a change is done, of the others those that it has started.
     """
 
     serial: int
     slots: Mapping[str, str]
     deployments: Mapping[str, Deployment]
-    swapped: str = ""
+    swaps: int = 0
     awaited: tuple[str, ...] = ()
 
     def in_slot(self, slot: str) -> Deployment:

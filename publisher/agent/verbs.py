@@ -18,10 +18,12 @@ from publisher.agent import (
     building,
     certificates,
     facts,
+    frames,
     iis,
     keeping,
     logfiles,
     programs,
+    proof,
     ready,
     states,
     steps,
@@ -36,9 +38,13 @@ from publisher.agent.values import DEPLOYMENTS, SLOTS, Certificate, Command, Hel
 
 Asked = Mapping[str, Any]
 _POLL = 0.05
-_WAKES = 20.0
-"""Seconds after which the scheduled task is started again, if it is not at work."""
-_TRIES = 3
+_WAKES = 2.0
+"""Seconds after which the scheduled task is started again, if it is not at work: it may just have been ending."""
+_TRIES = 15
+_ACCESS = {"setups": system.open_folder, "instances": system.own_folder, "Resources": system.own_folder}
+"""Folders of a deployment: what the service account may only read, and what it writes to."""
+_RESERVED = ("agent", "python", "rolepack-building")
+"""Folders beside those of services."""
 
 
 class Session(NamedTuple):
@@ -61,6 +67,7 @@ def look(session: Session, asked: Asked) -> dict[str, Any]:
         "done": to_plain(states.done(place)),
         "missing": store.missing(place, asked.get("parts", {})),
         "laid": [name for letter in DEPLOYMENTS for name in keeping.laid(place, letter)],
+        "is_settled": keeping.is_settled(place),
         "instances": {slot: [one.name for one in states.in_slot(place, slot)] for slot in SLOTS},
     }
 
@@ -123,7 +130,7 @@ def switch(session: Session, asked: Asked) -> dict[str, Any]:
     if asked.get("delivery"):
         lay(session, asked["delivery"])
     for letter in DEPLOYMENTS:
-        for name, access in (("setups", system.open_folder), ("Resources", system.own_folder)):
+        for name, access in _ACCESS.items():
             if not (place.deployment(letter) / name).is_dir():
                 access(place.deployment(letter) / name)
     for letter, text in asked["setups"]:
@@ -153,7 +160,8 @@ def finish(session: Session, asked: Asked) -> dict[str, Any]:
     there = states.held(place)
     if there is not None and there.token == asked["token"]:
         states.note(place, asked["line"])
-        keeping.prune(place)
+        if asked["prunes"]:  # or else what has arrived is there for the next try
+            keeping.prune(place)
         states.let_go(place, asked["token"])
     return {}
 
@@ -229,6 +237,14 @@ def build(session: Session, asked: Asked) -> dict[str, Any]:
     return building.build(session.place, asked, session.say)
 
 
+def prove(session: Session, asked: Asked) -> dict[str, Any]:
+    """What only a real Windows can show, with what has come after the question."""
+    content = b"".join(frames.unpack(next(session.lines)) for _ in range(asked["count"]))
+    return {"proofs": [one._asdict() for one in proof.prove(session.place, session.program, content, asked["sha256"])]}
+
+
+_BUILDS = ("look", "receive", "build")
+"""What is asked for the sake of a build, in whose folder no service is."""
 VERBS: Mapping[str, Callable[[Session, Asked], dict[str, Any]]] = {
     "look": look,
     "begin": begin,
@@ -245,13 +261,17 @@ VERBS: Mapping[str, Callable[[Session, Asked], dict[str, Any]]] = {
     "logs": logs,
     "exec": execute,
     "build": build,
+    "prove": prove,
 }
 
 
 def perform(session: Session, asked: Asked) -> dict[str, Any]:
     """Do what is asked; ServiceError if that fails."""
     if not names.is_name(session.place.service):
-        raise ServiceError(Fault("session", f"'{session.place.service}' is no name of a service", "Correct it"))
+        raise ServiceError(Fault("session", f"'{session.place.service}' is no name of a service", names.RULE))
+    if session.place.service.lower() in _RESERVED and asked["verb"] not in _BUILDS:
+        wrong = f"a service cannot be called '{session.place.service}' there: rolepack has a folder of that name"
+        raise ServiceError(Fault("session", wrong, "Give it another name in its definition"))
     return VERBS[asked["verb"]](session, asked)
 
 
@@ -287,13 +307,16 @@ def _follow(session: Session, serial: int) -> dict[str, Any]:
         offset = _say_new(session, serial, offset)
         time.sleep(_POLL)
     _say_new(session, serial, offset)
-    return {"faults": to_plain(done.faults) if done.serial == serial else []}
+    if done.serial != serial:
+        wrong = "somebody else has changed the service meanwhile"
+        raise ServiceError(Fault("switch", wrong, "Look at `invoke deployments`, then publish again"))
+    return {"faults": to_plain(done.faults)}
 
 
 def _say_new(session: Session, serial: int, offset: int) -> int:
     """Say the lines about a change that were added; up to where they have been read."""
     path = bring.path_of(session.place, serial)
-    if not path.exists() or states.done(session.place).serial < serial - 1:
+    if not path.exists():
         return offset
     with path.open("rb") as file:
         file.seek(offset)

@@ -37,7 +37,7 @@ def told(place: Place, letter: str, name: str) -> Told:
     path = place.life(letter, name) / "life.json"
     try:
         return Told(**json.loads(states.patiently(lambda: path.read_text(encoding="utf-8"))))
-    except FileNotFoundError:
+    except (OSError, ValueError, TypeError):  # it is not there, or not ours: the worker's account may write there
         return Told()
 
 
@@ -126,4 +126,5 @@ class Worker:
         life = self._life
         said = Told(life.state, life.pid, life.restarts, life.exit_code, life.reason, life.failed)
         content = json.dumps(said._asdict())
-        states.patiently(lambda: write_whole(self._folder / "life.json", content, durable=False))
+        with contextlib.suppress(OSError):  # a full disk is no reason to end the program
+            states.patiently(lambda: write_whole(self._folder / "life.json", content, durable=False))

@@ -1,0 +1,26 @@
+"""Asks hosts to prove what only a real Windows can show."""
+
+import hashlib
+import os
+from typing import Any
+
+from publisher.agent import frames
+from publisher.fleet import Fleet
+from publisher.session import Session
+
+_SIZE = 1024 * 1024
+
+
+def prove(fleet: Fleet) -> list[dict[str, Any]]:
+    """For each host and each claim what speaks against it, or None."""
+    content = os.urandom(_SIZE)
+    told = fleet.each(lambda session: _prove(session, content))
+    return [{"host": name, **proof} for name, proofs in told.items() for proof in proofs]
+
+
+def _prove(session: Session, content: bytes) -> list[dict[str, Any]]:
+    lines = [frames.pack(content[at : at + frames.CHUNK], 0) for at in range(0, len(content), frames.CHUNK)]
+    about: dict[str, Any] = {"count": len(lines), "sha256": hashlib.sha256(content).hexdigest()}
+    session.ask("look", "asking", parts={})  # so that the host has our programs before all this comes
+    answer = session.converse("self-test", lambda: session.send("prove", lines, **about))
+    return list(answer["proofs"])
