@@ -19,8 +19,9 @@ def prove(fleet: Fleet) -> list[dict[str, Any]]:
 
 
 def _prove(session: Session, content: bytes) -> list[dict[str, Any]]:
-    lines = [frames.pack(content[at : at + frames.CHUNK], 0) for at in range(0, len(content), frames.CHUNK)]
-    about: dict[str, Any] = {"count": len(lines), "sha256": hashlib.sha256(content).hexdigest()}
     session.ask("look", "asking", parts={})  # so that the host has our programs before all this comes
-    answer = session.converse("self-test", lambda: session.send("prove", lines, **about))
+    starts = range(0, len(content), frames.CHUNK)
+    packed = [frames.pack(content[at : at + frames.CHUNK], 0, session.is_clean) for at in starts]
+    about: dict[str, Any] = {"count": len(packed), "sha256": hashlib.sha256(content).hexdigest()}
+    answer = session.converse("self-test", lambda: session.send("prove", packed, **about))
     return list(answer["proofs"])

@@ -20,6 +20,8 @@ from publisher.remote import CHUNK, BrokenError, Remote, TooLargeError, smaller
 
 _LOADER = Path(loader.__file__)
 _ATTEMPTS, _PAUSES = 4, (0.5, 2.0, 5.0)
+_PROBED_WITHIN = 60.0
+"""Seconds in which the first question has an answer, unless some byte of the probe ends the input."""
 _MOST_PENDING = 2 * frames.MOST
 """Bytes of a line that has no end: more is no answer of ours."""
 _MOST_ERRORS, _MOST_TOLD = 4096, 400
@@ -69,6 +71,7 @@ class Session:
         self._password, self._service, self._prepare = password, service, prepare
         self._conversation = secrets.token_hex(8)
         self._remote: Remote | None = None
+        self._keeps_bytes: bool | None = None
         self._waiting, self._interrupted = 0, -1
         self._chunk = CHUNK
         self._is_lost = False
@@ -79,12 +82,12 @@ class Session:
         """The answer to what is asked; `step` names it in errors. What may not be done twice is asked `once`."""
         return self.converse(step, lambda: self._ask(verb, asked, tell), once=once)
 
-    def send(self, verb: str, lines: Iterable[bytes], tell: Tell = silent, **asked: Any) -> dict[str, Any]:
-        """The answer to what is asked with lines of content; inside `converse`, which begins again if it breaks."""
+    def send(self, verb: str, content: Iterable[bytes], tell: Tell = silent, **asked: Any) -> dict[str, Any]:
+        """The answer to what is asked with content; inside `converse`, which begins again if it breaks."""
         remote = self._connected()
         pending = bytearray(self._request(verb, asked))
-        for line in lines:
-            pending += line
+        for frame in content:
+            pending += frame
             while len(pending) >= self._chunk:
                 piece = bytes(pending[: self._chunk])
                 remote.send(piece)
@@ -130,6 +133,11 @@ class Session:
                 self.close()
                 self._chunk = smaller(self.host, self._chunk)
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether the connection keeps every byte, as the first answer has told."""
+        return bool(self._keeps_bytes)
+
     def interrupt(self) -> None:
         """Let who waits for an answer in another thread wait no longer; what is asked later is not touched."""
         self._interrupted = self._waiting
@@ -155,8 +163,9 @@ class Session:
         return self._answer(tell)
 
     def _request(self, verb: str, asked: Mapping[str, Any]) -> bytes:
-        about = {"verb": verb, "service": self._service, "conversation": self._conversation}
-        return frames.encode({**about, **asked})
+        probes = self._keeps_bytes is None
+        about = {"verb": verb, "service": self._service, "conversation": self._conversation, "probes": probes}
+        return frames.encode({**about, **asked}) + (frames.probe() if probes else b"")
 
     def _connected(self) -> Remote:
         return self._remote or self._connect()
@@ -173,11 +182,13 @@ class Session:
         """Listen until there is an answer."""
         self.round_trips += 1
         self._waiting = self.round_trips
+        end = time.monotonic() + _PROBED_WITHIN if self._keeps_bytes is None else float("inf")
         while True:
-            line = self._line()
+            line = self._line(end)
             if line.strip() == loader.WANTS_ARCHIVE.encode():
                 raise _NoArchiveError
             told = self._understood(line)
+            self._keeps_bytes = bool(told.get("is_clean", self._keeps_bytes))
             if "result" in told:
                 return dict(told["result"])
             if "faults" in told:
@@ -201,9 +212,13 @@ class Session:
             )
         return told
 
-    def _line(self) -> bytes:
-        """The next whole line that the host prints."""
+    def _line(self, end: float) -> bytes:
+        """The next whole line that the host prints; what comes too late may have been kept from it by a probe."""
         while b"\n" not in self._pending:
+            if time.monotonic() > end:
+                self._keeps_bytes = False
+                message = f"it has not answered in {_PROBED_WITHIN:g} s"
+                raise BrokenError(message)
             remote = self._connected()
             out, err, code = remote.receive()
             if self._interrupted == self._waiting:

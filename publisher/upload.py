@@ -36,9 +36,9 @@ class Delivery:
         """The request's part that tells of it."""
         return {"pieces": self._pieces, **self._laying}
 
-    def lines(self) -> Iterator[bytes]:
-        """The content."""
-        return _Reader(self._published.read).lines(self._pieces)
+    def frames(self, is_clean: bool) -> Iterator[bytes]:
+        """The content, as it travels."""
+        return _Reader(self._published.read).frames(self._pieces, is_clean)
 
 
 class _Reader:
@@ -48,14 +48,14 @@ class _Reader:
         self._read = read
         self._reading: tuple[str, int, Iterator[bytes]] | None = None
 
-    def lines(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
+    def frames(self, pieces: Iterable[Piece], is_clean: bool) -> Iterator[bytes]:
         """The pieces as they travel."""
         for sha256, _, start, end in pieces:
             level = None
             for chunk in self._chunks(sha256, start, end):
                 if level is None:
                     level = _level(chunk)
-                yield frames.pack(chunk, level)
+                yield frames.pack(chunk, level, is_clean)
 
     def _chunks(self, sha256: str, start: int, end: int) -> Iterator[bytes]:
         """A piece of a part in chunks; the part is read on where the last piece of it has ended."""
@@ -101,7 +101,8 @@ class Upload:
             self._reader = _Reader(self._read)
         self._is_sure = False
         pieces = list(self._next_pieces())
-        answer = self._session.send("receive", self._reader.lines(pieces), pieces=pieces)
+        content = self._reader.frames(pieces, self._session.is_clean)
+        answer = self._session.send("receive", content, pieces=pieces)
         for sha256, size, _, end in pieces:
             if end == size:
                 self._missing.pop(sha256, None)

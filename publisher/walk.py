@@ -85,7 +85,9 @@ class Walk:
             return session.ask("switch", "switch", telling(session, self._tell), **about)
         about["delivery"] = delivery.told
         tell = telling(session, self._tell)
-        return session.converse("switch", lambda: session.send("switch", delivery.lines(), tell, **about))
+        return session.converse(
+            "switch", lambda: session.send("switch", delivery.frames(session.is_clean), tell, **about)
+        )
 
 
 def telling(session: Session, tell: Tell) -> Callable[[Mapping[str, Any]], None]:

@@ -167,6 +167,16 @@ def test_a_message_that_is_too_large_is_cut(farm_of):
         assert farm.versions() == ["1"]
 
 
+@pytest.mark.parametrize("bad", [b"\r", b"\x1a", b"\xff"])
+def test_a_connection_that_does_not_keep_every_byte_is_noticed(bad, one):
+    one.hosts[0].service.mangle = lambda content: content.replace(bad, b"\r\n")
+    role = one.folder / "roles" / "api"
+    role.mkdir(parents=True)
+    (role / "filler.bin").write_bytes(os.urandom(600_000))
+    one.publish("1")
+    assert one.versions() == ["1"]
+
+
 def test_tls_is_verified(farm_of, tmp_path):
     farm = farm_of(1)
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

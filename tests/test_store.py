@@ -1,6 +1,7 @@
 """Content on a host: pieces, hashes, folders that are whole; the programs there run on any system in this."""
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -27,9 +28,19 @@ def place(tmp_path):
     return made
 
 
-def lines(content):
-    for at in range(0, len(content), frames.CHUNK):
-        yield frames.pack(content[at : at + frames.CHUNK], 1)
+@pytest.fixture(params=[True, False], ids=["bytes", "lines"])
+def framed(request):
+    """Content as it travels where every byte is kept, and where not."""
+
+    def frame(*contents, level=1):
+        packed = (
+            frames.pack(content[at : at + frames.CHUNK], level, request.param)
+            for content in contents
+            for at in range(0, len(content), frames.CHUNK)
+        )
+        return io.BytesIO(b"".join(packed))
+
+    return frame
 
 
 def faults(act):
@@ -38,42 +49,42 @@ def faults(act):
     return str(caught.value)
 
 
-def test_a_part_appears_when_its_last_piece_has_come(place):
+def test_a_part_appears_when_its_last_piece_has_come(place, framed):
     half = len(CONTENT) // 2
     assert store.missing(place, {SHA: len(CONTENT)}) == {SHA: 0}
-    store.receive(place, [(SHA, len(CONTENT), 0, half)], lines(CONTENT[:half]))
+    store.receive(place, [(SHA, len(CONTENT), 0, half)], framed(CONTENT[:half]))
     assert store.missing(place, {SHA: len(CONTENT)}) == {SHA: half}
     assert not place.part(SHA).exists()
-    store.receive(place, [(SHA, len(CONTENT), half, len(CONTENT))], lines(CONTENT[half:]))
+    store.receive(place, [(SHA, len(CONTENT), half, len(CONTENT))], framed(CONTENT[half:]))
     assert store.missing(place, {SHA: len(CONTENT)}) == {}
     assert place.part(SHA).read_bytes() == CONTENT
 
 
-def test_what_came_twice_is_there_once(place):
+def test_what_came_twice_is_there_once(place, framed):
     for _ in range(2):
-        store.receive(place, [(SHA, len(CONTENT), 0, len(CONTENT))], lines(CONTENT))
+        store.receive(place, [(SHA, len(CONTENT), 0, len(CONTENT))], framed(CONTENT))
     assert place.part(SHA).read_bytes() == CONTENT
 
 
 def test_an_empty_part_is_a_part(place):
     empty = hashlib.sha256(b"").hexdigest()
-    store.receive(place, [(empty, 0, 0, 0)], iter(()))
+    store.receive(place, [(empty, 0, 0, 0)], io.BytesIO())
     assert store.missing(place, {empty: 0}) == {}
 
 
-def test_damaged_content_is_refused_and_what_follows_is_read_on(place):
+def test_damaged_content_is_refused_and_what_follows_is_read_on(place, framed):
     """A line that was left unread would be taken for the next request."""
     other = b"x" * 300_000
     sha = hashlib.sha256(other).hexdigest()
-    coming = iter([*lines(b"y" * len(CONTENT)), *lines(other), b"next"])
+    coming = io.BytesIO(framed(b"y" * len(CONTENT), other).read() + b"next")
     pieces = [(SHA, len(CONTENT), 0, len(CONTENT)), (sha, len(other), 0, len(other))]
     assert "has arrived damaged" in faults(lambda: store.receive(place, pieces, coming))
-    assert next(coming) == b"next"
+    assert coming.read() == b"next"
     assert not place.part(SHA).exists()
 
 
-def test_a_folder_appears_whole_or_not_at_all(place):
-    store.receive(place, [(SHA, len(CONTENT), 0, len(CONTENT))], lines(CONTENT))
+def test_a_folder_appears_whole_or_not_at_all(place, framed):
+    store.receive(place, [(SHA, len(CONTENT), 0, len(CONTENT))], framed(CONTENT))
     files = {r"\RoleModel.xml": SHA, r"\approot\deep\app.py": SHA}
     store.lay(place, "a", "1" * 12, {"web_IN_0": files})
     laid = place.instance("a", "1" * 12, "web_IN_0")
@@ -88,8 +99,8 @@ def test_a_folder_appears_whole_or_not_at_all(place):
 
 
 @pytest.mark.parametrize("path", [r"\..\x", r"x", r"\a\..\..\b", r"\C:\x", "\\", r"\aux"])
-def test_no_path_leaves_its_folder(path, place):
-    store.receive(place, [(SHA, len(CONTENT), 0, len(CONTENT))], lines(CONTENT))
+def test_no_path_leaves_its_folder(path, place, framed):
+    store.receive(place, [(SHA, len(CONTENT), 0, len(CONTENT))], framed(CONTENT))
     assert "is no path below a role's root" in faults(
         lambda: store.lay(place, "a", "1" * 12, {"web_IN_0": {path: SHA}})
     )
@@ -113,8 +124,22 @@ def test_lines_carry_any_value_and_nothing_else_is_taken_for_one():
 
 def test_a_line_that_would_fill_the_memory_is_none(monkeypatch):
     monkeypatch.setattr(frames, "MOST", 1000)
-    with pytest.raises(FrameError, match="too long"):
-        frames.unpack(frames.pack(b"0" * 1001, 9))
+    for is_clean in (True, False):
+        with pytest.raises(FrameError, match="too long"):
+            frames.unpack(io.BytesIO(frames.pack(b"0" * 1001, 9, is_clean)))
+
+
+def test_a_probe_tells_whether_every_byte_arrives():
+    sent = frames.probe()
+    for mangled, told in (
+        (sent, True),
+        (sent.replace(b"\r", b"\r\n"), False),
+        (bytes(byte & 0x7F for byte in sent), False),
+        (sent.replace(b"\x00", b""), False),
+    ):
+        coming = io.BytesIO(mangled + b"next\n")
+        assert frames.is_clean(coming) is told
+        assert coming.read() == b"next\n", "what follows is out of step"
 
 
 def held(token):
@@ -146,8 +171,8 @@ def entry(version):
     return Entry(version * 12, f"{version}" * 64, "me", "2026", f"token-{version}")
 
 
-def test_what_is_kept_stays_and_the_rest_goes(place):
-    store.receive(place, [(SHA, len(CONTENT), 0, len(CONTENT))], lines(CONTENT))
+def test_what_is_kept_stays_and_the_rest_goes(place, framed):
+    store.receive(place, [(SHA, len(CONTENT), 0, len(CONTENT))], framed(CONTENT))
     for version in "1234":
         keeping.list_parts(place, version * 12, {SHA} if version == "4" else set())
         store.lay(place, "a", version * 12, {"web_IN_0": {r"\x": SHA}})

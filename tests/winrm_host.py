@@ -306,6 +306,8 @@ class Service:
     """The operations."""
 
     def __init__(self, runner: Runner, address: str) -> None:
+        self.mangle: Callable[[bytes], bytes] = bytes
+        """What becomes of input; as it is, it stays as it was sent."""
         self._runner, self._address = runner, address
         self.shells: dict[str, Shell] = {}
         self._operations: dict[str, Callable[[Message], str]] = {
@@ -372,7 +374,7 @@ class Service:
         command_id = _child(message.body, "rsp:Send/rsp:Stream").get("CommandId", "")
         command = self._shell(message).command(command_id)
         for content, is_end in message.streams():
-            command.write(content, is_end)
+            command.write(self.mangle(content), is_end)
         return "<rsp:SendResponse/>"
 
     def _receive(self, message: Message) -> str:

@@ -43,14 +43,14 @@ def bring(place: Place, program: Program) -> None:
     with states.alone(place.switch_lock, _PATIENCE) as is_alone:
         while is_alone and (wanted := states.state(place)).serial > states.done(place).serial:
             with Journal(place, wanted.serial) as journal:
-                faults = _make(_Change(place, program, wanted, journal), journal)
+                faults = _make(place, program, wanted, journal)
             states.write_done(place, Done(wanted.serial, faults))
 
 
-def _make(change: "_Change", journal: "Journal") -> tuple[Fault, ...]:
+def _make(place: Place, program: Program, wanted: State, journal: "Journal") -> tuple[Fault, ...]:
     """Make a change; what goes wrong with these programs themselves is a fault too, or else nobody would be told."""
     try:
-        return change.make()
+        return _Change(place, program, wanted, journal).make()
     except ServiceError as error:
         return error.faults
     except Exception as error:

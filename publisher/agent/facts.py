@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from publisher.agent import system
+from publisher.agent import iis
 
 
 def told(root: Path) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def told(root: Path) -> dict[str, Any]:
         "free": shutil.disk_usage(there).free,
         "clock": time.time(),
         "is_administrator": _is_administrator(),
-        "has_iis": (system.folder() / "inetsrv" / "appcmd.exe").is_file(),
+        "has_iis": iis.is_there(),
     }
 
 

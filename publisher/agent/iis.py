@@ -45,8 +45,15 @@ def start(name: str) -> None:
     system.run(_APPCMD, "start", "site", f"/site.name:{name}")
 
 
+def is_there() -> bool:
+    """Whether Windows has IIS; a web role's first start may be what enables it."""
+    return (system.folder() / "inetsrv" / _APPCMD).is_file()
+
+
 def remove(name: str) -> None:
     """Stop a site and forget it, if there is one."""
+    if not is_there():
+        return
     for kind in ("site", "apppool"):
         if system.attempt(_APPCMD, "list", kind, name)[0] == 0:
             system.attempt(_APPCMD, "stop", kind, f"/{kind}.name:{name}")
@@ -55,12 +62,14 @@ def remove(name: str) -> None:
 
 def is_started(name: str) -> bool:
     """Whether a site answers."""
-    return "state:Started" in system.attempt(_APPCMD, "list", "site", name)[1]
+    return is_there() and "state:Started" in system.attempt(_APPCMD, "list", "site", name)[1]
 
 
 def forget_applications(folder: str) -> None:
     """Let FastCGI forget, and end, the applications whose interpreter lies in a folder."""
     section = "/section:system.webServer/fastCgi"
+    if not is_there():
+        return
     code, listed = system.attempt(_APPCMD, "list", "config", section)
     if code:
         return
@@ -81,7 +90,7 @@ def _applications(listed: str) -> Iterator[tuple[str, str]]:
 
 def names(prefix: str) -> list[str]:
     """The sites whose names begin so."""
-    code, listed = system.attempt(_APPCMD, "list", "site")
+    code, listed = system.attempt(_APPCMD, "list", "site") if is_there() else (1, "")
     found = re.findall(r'^SITE "([^"]+)"', listed, re.MULTILINE) if code == 0 else []
     return [name for name in found if name.startswith(prefix)]
 

@@ -25,15 +25,16 @@ def main(archive: str, words: Sequence[str]) -> None:
 
 
 def session(root: Path, program: Program, _words: Sequence[str]) -> None:
-    """Do what comes in, line by line, until nothing more does."""
-    lines = iter(sys.stdin.buffer.readline, b"")
+    """Do what comes in, request by request, until nothing more does."""
+    incoming = sys.stdin.buffer
     with contextlib.ExitStack() as stack:
-        for number, line in enumerate(lines):
+        for number, line in enumerate(iter(incoming.readline, b"")):
             asked = frames.decode(line)
-            asking = verbs.Session(Place(root, asked["service"]), program, lines, _say)
+            asking = verbs.Session(Place(root, asked["service"]), program, incoming, _say)
             if number == 0:
                 stack.enter_context(alone.alone(asking.place.sessions, asked["conversation"]))
-            _say(_answer(asking, asked))
+            proven = {"is_clean": frames.is_clean(incoming)} if asked.get("probes") else {}
+            _say({**_answer(asking, asked), **proven})
 
 
 def switch(root: Path, program: Program, words: Sequence[str]) -> None:

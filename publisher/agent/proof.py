@@ -170,7 +170,7 @@ def _firewall() -> str | None:
 
 def _site(folder: Path) -> str | None:
     """A file is served at a free port."""
-    if not (system.folder() / "inetsrv" / "appcmd.exe").is_file():
+    if not iis.is_there():
         return "IIS is not installed; a web role's first start enables it"
     port, word = _free_port(), secrets.token_hex(8)
     root = folder / "site"

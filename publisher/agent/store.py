@@ -30,14 +30,14 @@ def missing(place: Place, sizes: Mapping[str, int]) -> dict[str, int]:
     return there
 
 
-def receive(place: Place, pieces: Sequence[Piece], lines: Iterator[bytes]) -> None:
+def receive(place: Place, pieces: Sequence[Piece], incoming: IO[bytes]) -> None:
     """Write what arrives; a part appears when its last piece has come and its hash is right.
 
-    ServiceError if that fails, when every line of these pieces has been taken.
+    ServiceError if that fails, when all of these pieces has been taken.
     """
     faults: list[Fault] = []
     for sha256, size, start, end in pieces:
-        content = _content(lines, end - start)
+        content = _content(incoming, end - start)
         try:
             if not faults:
                 _receive(place.part(_checked(sha256)), sha256, size, start, content)
@@ -103,10 +103,10 @@ def _receive(part: Path, sha256: str, size: int, start: int, content: Iterator[b
     unfinished.replace(part)
 
 
-def _content(lines: Iterator[bytes], count: int) -> Iterator[bytes]:
+def _content(incoming: IO[bytes], count: int) -> Iterator[bytes]:
     """The next bytes that arrive, in chunks."""
     while count > 0:
-        chunk = unpack(next(lines))
+        chunk = unpack(incoming)
         count -= len(chunk)
         yield chunk
 

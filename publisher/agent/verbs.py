@@ -5,9 +5,9 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from cloudservice import lock, names
 from cloudservice.errors import Fault, ServiceError
@@ -43,16 +43,16 @@ _WAKES = 2.0
 _TRIES = 15
 _ACCESS = {"setups": system.open_folder, "instances": system.own_folder, "Resources": system.own_folder}
 """Folders of a deployment: what the service account may only read, and what it writes to."""
-_RESERVED = ("agent", "python", "rolepack-building")
+_RESERVED = ("agent", "python", "sessions", "rolepack-building")
 """Folders beside those of services."""
 
 
 class Session(NamedTuple):
-    """Who asks: the service, how these programs are called, the lines that come in, and how something is said."""
+    """Who asks: the service, how these programs are called, what comes in, and how something is said."""
 
     place: Place
     program: Program
-    lines: Iterator[bytes]
+    incoming: IO[bytes]
     say: Callable[[Mapping[str, Any]], None]
 
 
@@ -94,7 +94,7 @@ def let_go(session: Session, asked: Asked) -> dict[str, Any]:
 
 def receive(session: Session, asked: Asked) -> dict[str, Any]:
     """Take the pieces of parts that follow."""
-    store.receive(session.place, asked["pieces"], session.lines)
+    store.receive(session.place, asked["pieces"], session.incoming)
     return {}
 
 
@@ -239,7 +239,7 @@ def build(session: Session, asked: Asked) -> dict[str, Any]:
 
 def prove(session: Session, asked: Asked) -> dict[str, Any]:
     """What only a real Windows can show, with what has come after the question."""
-    content = b"".join(frames.unpack(next(session.lines)) for _ in range(asked["count"]))
+    content = b"".join(frames.unpack(session.incoming) for _ in range(asked["count"]))
     return {"proofs": [one._asdict() for one in proof.prove(session.place, session.program, content, asked["sha256"])]}
 
 
