@@ -11,6 +11,7 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.plain import to_plain
 from publisher.agent import alone, bring, frames, proof, states, steps, verbs, worker
 from publisher.agent.bring import Program
+from publisher.agent.following import Session
 from publisher.agent.place import Place
 
 _PATIENCE = 5.0
@@ -30,7 +31,7 @@ def session(root: Path, program: Program, _words: Sequence[str]) -> None:
     with contextlib.ExitStack() as stack:
         for number, line in enumerate(iter(incoming.readline, b"")):
             asked = frames.decode(line)
-            asking = verbs.Session(Place(root, asked["service"]), program, incoming, _say)
+            asking = Session(Place(root, asked["service"]), program, incoming, _say)
             if number == 0:
                 stack.enter_context(alone.alone(asking.place.sessions, asked["conversation"]))
             proven = {"is_clean": frames.is_clean(incoming)} if asked.get("probes") else {}
@@ -80,7 +81,7 @@ _PROGRAMS: Mapping[str, Callable[[Path, Program, Sequence[str]], None]] = {
 }
 
 
-def _answer(asking: verbs.Session, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(asking: Session, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to what is asked: a result, or faults, or that there is a fault in these programs."""
     try:
         return {"result": verbs.perform(asking, asked)}

@@ -97,8 +97,7 @@ def start_task(name: str) -> None:
 
 def delete_task(name: str) -> None:
     """Forget a scheduled task, if there is one."""
-    if attempt("schtasks.exe", "/query", "/tn", name)[0] == 0:
-        run("schtasks.exe", "/delete", "/tn", name, "/f")
+    attempt("schtasks.exe", "/delete", "/tn", name, "/f")
 
 
 def end_task(name: str) -> None:

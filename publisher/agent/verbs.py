@@ -1,59 +1,40 @@
 """What can be asked of a host in a session. Each verb may be asked again, and then changes nothing, but for `exec`."""
 
 import hashlib
-import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
-from cloudservice import lock, names
+from cloudservice import names
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import write_whole
 from cloudservice.plain import from_plain, to_plain
 from publisher.agent import (
-    bring,
     building,
     certificates,
     facts,
+    following,
     frames,
-    iis,
     keeping,
     logfiles,
     programs,
     proof,
-    ready,
+    reports,
     states,
-    steps,
     store,
     system,
-    worker,
 )
-from publisher.agent.bring import Program
+from publisher.agent.following import Session
 from publisher.agent.place import Place
-from publisher.agent.system import Task
-from publisher.agent.values import DEPLOYMENTS, SLOTS, Certificate, Command, Held, Instance, State
+from publisher.agent.values import DEPLOYMENTS, SLOTS, Certificate, Command, Held, State
 
 Asked = Mapping[str, Any]
-_POLL = 0.05
-_WAKES = 2.0
-"""Seconds after which the scheduled task is started again, if it is not at work: it may just have been ending."""
-_TRIES = 15
 _ACCESS = {"setups": system.open_folder, "instances": system.own_folder, "Resources": system.own_folder}
 """Folders of a deployment: what the service account may only read, and what it writes to."""
 _RESERVED = ("agent", "python", "sessions", "rolepack-building")
 """Folders beside those of services."""
-
-
-class Session(NamedTuple):
-    """Who asks: the service, how these programs are called, what comes in, and how something is said."""
-
-    place: Place
-    program: Program
-    incoming: IO[bytes]
-    say: Callable[[Mapping[str, Any]], None]
 
 
 def look(session: Session, asked: Asked) -> dict[str, Any]:
@@ -137,7 +118,7 @@ def switch(session: Session, asked: Asked) -> dict[str, Any]:
         _write_setup(place, letter, text)
     serial = states.state(place).serial + 1
     states.write_state(place, from_plain(State, {**asked["state"], "serial": serial}))
-    return _follow(session, serial)
+    return following.follow(session, serial)
 
 
 def restart(session: Session, asked: Asked) -> dict[str, Any]:
@@ -151,7 +132,7 @@ def restart(session: Session, asked: Asked) -> dict[str, Any]:
     changed = {**now.deployments, letter: deployment._replace(recycles=recycles)}
     after = now._replace(serial=now.serial + 1, deployments=changed, awaited=(asked["slot"],))
     states.write_state(place, after)
-    return _follow(session, now.serial + 1)
+    return following.follow(session, now.serial + 1)
 
 
 def finish(session: Session, asked: Asked) -> dict[str, Any]:
@@ -189,18 +170,7 @@ def retire(session: Session, asked: Asked) -> dict[str, Any]:
 
 def status(session: Session, asked: Asked) -> dict[str, Any]:
     """What runs in a slot: the entry, and each instance as `invoke status` shows it."""
-    place = session.place
-    now = states.state(place)
-    letter = now.slots[asked["slot"]]
-    entry = now.deployments[letter].current
-    setup = states.setup(place, letter, entry.setup) if entry else None
-    there = setup.slots[asked["slot"]].instances if setup else ()
-    return {
-        "entry": to_plain(entry) if entry else None,
-        "letter": letter,
-        "configuration": setup.configuration if setup else None,
-        "instances": [_status(place, letter, one) for one in there],
-    }
+    return reports.status(session.place, asked["slot"])
 
 
 def logs(session: Session, asked: Asked) -> dict[str, Any]:
@@ -288,75 +258,3 @@ def _write_setup(place: Place, letter: str, text: str) -> None:
     path = place.setup(letter, hashlib.sha256(content).hexdigest())
     if not path.exists():
         write_whole(path, content)
-
-
-def _follow(session: Session, serial: int) -> dict[str, Any]:
-    """Let the scheduled task make a change, and say what it says until it is done."""
-    place, task = session.place, session.place.switch_task
-    program = session.program
-    words = program.arguments("switch", place.service)
-    system.create_task(Task(task, program.python, words, system.SYSTEM), place.folder)
-    offset, asleep, tries = 0, float("-inf"), 0
-    while (done := states.done(place)).serial < serial:
-        if lock.is_free(place.switch_lock) and time.monotonic() - asleep > _WAKES:
-            if tries == _TRIES:
-                wrong = f"the scheduled task {task} does not run"
-                raise ServiceError(Fault("switch", wrong, "See why in Task Scheduler on the host, then publish again"))
-            system.start_task(task)
-            asleep, tries = time.monotonic(), tries + 1
-        offset = _say_new(session, serial, offset)
-        time.sleep(_POLL)
-    _say_new(session, serial, offset)
-    if done.serial != serial:
-        wrong = "somebody else has changed the service meanwhile"
-        raise ServiceError(Fault("switch", wrong, "Look at `invoke deployments`, then publish again"))
-    return {"faults": to_plain(done.faults)}
-
-
-def _say_new(session: Session, serial: int, offset: int) -> int:
-    """Say the lines about a change that were added; up to where they have been read."""
-    path = bring.path_of(session.place, serial)
-    if not path.exists():
-        return offset
-    with path.open("rb") as file:
-        file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            session.say({"said": json.loads(line)})
-            offset += len(line)
-    return offset
-
-
-def _status(place: Place, letter: str, one: Instance) -> dict[str, Any]:
-    """An instance, with the keys of the emulator's status."""
-    life = worker.told(place, letter, one.name)
-    why = ready.why_not(place, letter, one)
-    is_there = (
-        life.state != "Stopped"
-        if one.program
-        else any(iis.is_started(place.site(letter, one.name, site.name)) for site in one.sites)
-    )
-    state = "Ready" if why is None else (life.state if one.program else "Busy" if is_there else "Stopped")
-    return {
-        "name": one.name,
-        "role": one.role,
-        "kind": one.kind,
-        "update_domain": one.update_domain,
-        "state": "Busy" if why and state == "Ready" else state,
-        "pid": life.pid,
-        "restarts": life.restarts,
-        "probes": {},
-        "exit_code": life.exit_code,
-        "reason": life.reason if one.program else why,
-        "log_folder": one.logs,
-        "tasks": [_task(place, letter, one, number, task) for number, task in enumerate(one.tasks)],
-        "endpoints": {name: at._asdict() for name, at in one.endpoints.items()},
-    }
-
-
-def _task(place: Place, letter: str, one: Instance, number: int, command: Command) -> dict[str, Any]:
-    path = steps.result(place, letter, one, number)
-    code = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    state = "Running" if code is None else "Failed" if code else "Done"
-    return {"command_line": command.line, "state": state, "exit_code": code}
