@@ -51,7 +51,8 @@ class Walk:
             faults = self._bring(names, {name: self._changes[name].after for name in names})
             if faults:
                 back = names if on_failure == "stop" else [*changed, *names]
-                raise ServiceError(*faults, *self._go_back(back, changed if on_failure == "stop" else []))
+                faults += self._go_back(back, changed if on_failure == "stop" else [])
+                raise ServiceError(*dict.fromkeys(faults))  # a host that is away is away for both
             changed += names
 
     def _go_back(self, back: Sequence[str], left: Sequence[str]) -> tuple[Fault, ...]:
@@ -65,6 +66,8 @@ class Walk:
     def _bring(self, names: Sequence[str], states: Mapping[str, State]) -> tuple[Fault, ...]:
         """Let hosts be what they are to be; what has not come up."""
         results, broken = self._fleet.attempt(lambda session: self._switch(session, states[session.host.name]), names)
+        for name in broken:
+            self._tell(f"{name}: what it runs now is not known: it goes on by itself, to the old or the new")
         faults = [fault for each in broken.values() for fault in each]
         for name, told in results.items():
             faults += [fault._replace(where=f"host '{name}', {fault.where}") for fault in told]
