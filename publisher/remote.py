@@ -29,7 +29,7 @@ _PROTOCOL: Any = Protocol
 """Its types name fewer transports and values than it takes."""
 _SMALLEST = 16 * 1024
 _CONNECT, _OPERATION, _READ = 10.0, 10, 25
-"""Seconds for a connection, until a host says that nothing has happened, and until its silence means that it is gone."""
+"""Seconds for a connection, until a host says that nothing has happened, and until silence means that it is gone."""
 _GONE = 2150858843
 _QUOTAS = {2150859173, 2150859174}
 _NAMES = {"https": "basic"}

@@ -7,6 +7,7 @@ import pytest
 from cloudservice import folder
 from cloudservice.errors import ServiceError
 from publisher import actions, placement, publication, setup
+from publisher import known as hosts_told
 from publisher.agent.values import EMPTY, SLOTS, Deployment, Entry, State
 from publisher.hosts import Host, Hosts
 from publisher.known import Known
@@ -172,3 +173,20 @@ def test_an_interrupted_swap_is_brought_to_its_end_and_can_go_back():
 def test_a_swap_wants_something_in_staging():
     told = refused(lambda: actions.exchange({"h1": known(running("1"))}))
     assert "its staging runs nothing" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("facts", "skew", "told"),
+    [
+        ({}, 0.0, None),
+        ({"is_administrator": False}, 0.0, "the account is no administrator there"),
+        ({"free": 250_000_000}, 0.0, "its disk has 250 MB free, and this needs 310 MB. Make room there"),
+        ({}, 301.0, "its clock is 301 s ahead. Set it: w32tm /resync"),
+        ({}, -4000.0, "its clock is 4000 s behind"),
+        ({}, 299.0, None),
+    ],
+)
+def test_what_keeps_a_host_from_a_version_is_told_before_anything_travels(facts, skew, told):
+    one = known(running("1"))
+    found = hosts_told.faults("web1", one._replace(facts={**one.facts, **facts}, skew=skew), 100_000_000)
+    assert [told in str(fault) for fault in found] == ([True] if told else [])
