@@ -8,12 +8,14 @@ from publisher.agent.values import SLOTS, Entry, State
 from publisher.known import Known
 from publisher.walk import Change
 
+_OTHERWISE = "Publish the version that you want; what a swap brought goes back by another swap"
+
 
 def back(there: Mapping[str, Known], slot: str) -> dict[str, Change]:
     """Each host goes back to what its slot ran before; ServiceError if that is not the same version everywhere."""
     before = {name: one.state.in_slot(slot).previous[:1] for name, one in there.items()}
     faults = [
-        Fault(f"host '{name}'", f"its {slot} has run nothing before", "Publish the version that you want")
+        Fault(f"host '{name}'", f"its {slot} has run nothing before", _OTHERWISE)
         for name, entries in before.items()
         if not entries
     ]
@@ -46,20 +48,22 @@ def exchange(there: Mapping[str, Known]) -> dict[str, Change]:
     }
 
 
-def must_not_run(there: Mapping[str, Known], version: str) -> None:
-    """ServiceError if a version runs on a host, or is not known to any."""
+def retired(there: Mapping[str, Known], given: str) -> str:
+    """The version that a name, or its beginning, means; ServiceError if it runs on a host, or none has it."""
+    kept = sorted(known.versions(there.values()))
+    meant = [version for version in kept if version.startswith(given)]
+    if len(meant) != 1:
+        wrong = f"{'several versions begin' if meant else 'no host has a version that begins'} with '{given}'"
+        raise ServiceError(Fault("retire", wrong, f"There are {', '.join(kept) or 'none'}"))
     faults = [
-        Fault(f"host '{name}'", f"version {version} runs in {slot}", "Publish another one first, or go back")
+        Fault(f"host '{name}'", f"version {meant[0]} runs in {slot}", "Publish another one first, or go back")
         for name, one in there.items()
         for slot in SLOTS
-        if (entry := one.entry(slot)) and entry.version == version
+        if (entry := one.entry(slot)) and entry.version == meant[0]
     ]
-    kept = known.versions(there.values())
-    if version not in kept:
-        remedy = f"Kept are {', '.join(sorted(kept)) or 'none'}"
-        faults.append(Fault("retire", f"no host has a version {version}", remedy))
     if faults:
         raise ServiceError(*faults)
+    return meant[0]
 
 
 def _back(state: State, slot: str) -> State:

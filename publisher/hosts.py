@@ -77,7 +77,9 @@ class Hosts(NamedTuple):
 def load(path: Path) -> Hosts:
     """Read the file; ServiceError with everything that is wrong with it."""
     if not path.is_file():
-        remedy = f"Write one as docs/publish.md shows, or name another with --hosts (looked for {FILE})"
+        remedy = (
+            "Write one: `hosts:`, and below it `web1: {address: …, account: …, roles: […]}`; or name it with --hosts"
+        )
         raise ServiceError(Fault(shown(path), "there is no such file", remedy))
     if path.stat().st_size > _MOST_BYTES:
         raise ServiceError(Fault(shown(path), f"it has more than {_MOST_BYTES:,} bytes", "Shorten it"))
@@ -252,8 +254,8 @@ class _Reader:
             else:
                 near = names.similar(key, known)
                 wrong, remedy = f"{whose} has a key '{key}', which is not known", f"Write one of {', '.join(known)}"
-                remedy = f"Did you mean '{near}'?" if near else remedy
-            self._fault(found.pop(key), wrong, remedy.rstrip("?"))
+                remedy = f"Write '{near}', if that was meant" if near else remedy
+            self._fault(found.pop(key), wrong, remedy)
         return found
 
     def _mapping(self, node: Any, whose: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Known(NamedTuple):
     """The names of the instances that are to run, by slot."""
     is_settled: Mapping[str, bool]
     """Whether what each deployment runs was brought by a command that came to its end, and well."""
+    taken: Mapping[str, str]
+    """The bindings that were asked for and that a site has which is not ours, with its name."""
     held: Held | None
     skew: float
     """Seconds that its clock is ahead."""
@@ -62,6 +64,7 @@ def of(answer: Mapping[str, Any]) -> Known:
         frozenset(answer["laid"]),
         answer["instances"],
         answer["is_settled"],
+        answer["taken"],
         from_plain(Held, held) if held else None,
         float(facts["clock"]) - time.time(),
     )
@@ -76,6 +79,9 @@ def faults(host: str, known: Known, needed: int) -> Iterator[Fault]:
         free, wanted = (round(count / 1e6) for count in (known.facts["free"], needed + _ROOM))
         wrong = f"its disk has {free} MB free, and this needs {wanted} MB"
         yield Fault(where, wrong, "Make room there, or retire old versions with `invoke retire VERSION`")
+    for binding, site in known.taken.items():
+        wrong = f"port {binding.split(':')[1]} belongs to the site '{site}' of its IIS"
+        yield Fault(where, wrong, f'Stop it there (appcmd stop site "{site}"), or give the endpoint another port')
     if abs(known.skew) > _SKEW:
         way = "ahead" if known.skew > 0 else "behind"
         yield Fault(where, f"its clock is {abs(known.skew):.0f} s {way}", "Set it: w32tm /resync")

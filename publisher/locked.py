@@ -14,17 +14,23 @@ from publisher.known import Known
 from publisher.session import Session
 from publisher.tells import Tell
 
-Parts = Callable[[Host], Mapping[str, int]]
+Asked = Callable[[Host], Mapping[str, Any]]
+"""What a host is asked about: the `parts` that it needs, and the `bindings` of its sites."""
 
 
-def look(fleet: Fleet, parts: Parts) -> dict[str, Known]:
+def nothing(_host: Host) -> Mapping[str, Any]:
+    """Ask about nothing but what the host is and runs."""
+    return {}
+
+
+def look(fleet: Fleet, about: Asked) -> dict[str, Known]:
     """What hosts tell, without anything being changed there."""
-    return fleet.each(lambda session: ask(session, parts))
+    return fleet.each(lambda session: ask(session, about))
 
 
-def ask(session: Session, parts: Parts) -> Known:
+def ask(session: Session, about: Asked) -> Known:
     """What one host tells."""
-    found: Known = _asked(session, "look", parts)
+    found: Known = _asked(session, "look", about)
     return found
 
 
@@ -56,11 +62,11 @@ class Locked:
 
 
 @contextmanager
-def locked(fleet: Fleet, held: Held, folder: Path, parts: Parts, tell: Tell) -> Iterator[Locked]:
+def locked(fleet: Fleet, held: Held, folder: Path, about: Asked, tell: Tell) -> Iterator[Locked]:
     """Lock every host, or none; ServiceError if somebody else has one. They are unlocked at the end of the block."""
     there = Locked(fleet, held, {})
     try:
-        found = fleet.each(lambda session: _begin(session, held, folder, parts, tell))
+        found = fleet.each(lambda session: _begin(session, held, folder, about, tell))
         holding.refuse({name: one for name, one in found.items() if isinstance(one, Held)})
         there.known = {name: one for name, one in found.items() if isinstance(one, Known)}
         yield there
@@ -68,16 +74,16 @@ def locked(fleet: Fleet, held: Held, folder: Path, parts: Parts, tell: Tell) -> 
         there.let_go(tell)
 
 
-def _begin(session: Session, held: Held, folder: Path, parts: Parts, tell: Tell) -> Known | Held:
+def _begin(session: Session, held: Held, folder: Path, about: Asked, tell: Tell) -> Known | Held:
     asked: dict[str, Any] = {"held": to_plain(held)}
-    found: Known | Held = _asked(session, "begin", parts, **asked)
+    found: Known | Held = _asked(session, "begin", about, **asked)
     if isinstance(found, Held) and holding.is_dead(folder, found):
         tell(f"{session.host.name}: a command that has died since {found.since} held the lock, which is taken over")
-        found = _asked(session, "begin", parts, dead=[found.token], **asked)
+        found = _asked(session, "begin", about, dead=[found.token], **asked)
     return found
 
 
-def _asked(session: Session, verb: str, parts: Parts, **asked: Any) -> Any:
-    answer = session.ask(verb, "asking", parts=dict(parts(session.host)), **asked)
+def _asked(session: Session, verb: str, about: Asked, **asked: Any) -> Any:
+    answer = session.ask(verb, "asking", **about(session.host), **asked)
     with session.understanding("asking"):
         return from_plain(Held, answer["other"]) if "other" in answer else known.of(answer)

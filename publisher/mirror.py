@@ -1,7 +1,6 @@
 """The logs of a slot on this machine, in folders like those of the emulator, so that the same program reads them."""
 
 import base64
-import contextlib
 import json
 import os
 import threading
@@ -37,12 +36,16 @@ class Mirror:
         self._owners: dict[str, str] = {}
         """The host that each instance runs on; what another one ran earlier is gone on with."""
 
-    def fetch(self) -> None:
-        """Get what is new; ServiceError with the hosts that could not be asked."""
-        try:
-            self._fleet.each(self._fetch)
-        finally:
-            write_whole(self._index, json.dumps(self._known), durable=False)
+    def fetch(self) -> list[Fault]:
+        """Get what is new; what keeps hosts from telling."""
+        _, faults = self._fleet.attempt(self._fetch)
+        write_whole(self._index, json.dumps(self._known), durable=False)
+        return [fault for each in faults.values() for fault in each]
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is any log."""
+        return any(self._resources.rglob("*.log"))
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -51,8 +54,7 @@ class Mirror:
 
         def follow() -> None:
             while not done.wait(_BETWEEN):
-                with contextlib.suppress(ServiceError):
-                    self.fetch()
+                self.fetch()
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()

@@ -48,7 +48,7 @@ class Passwords:
                 found = _from_keyring(account)
                 found = self._ask(prompt) if found is None else found
                 if found is None:
-                    remedy = f"Set {variables[0]}, or store it with `keyring set {KEYRING} '{account}'`"
+                    remedy = f"Set {' or '.join(variables)}, or store it with `keyring set {KEYRING} '{account}'`"
                     raise ServiceError(Fault(where, f"there is no password for {account}", remedy))
                 self._known[account] = found
             return self._known[account]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.instances import Address, Instance, instances
+from cloudservice.names import similar
 from cloudservice.service import Endpoint, Role, Service
 from publisher.agent.values import SLOTS, Rule
 from publisher.hosts import Host, Hosts
@@ -31,14 +32,7 @@ def place(service: Service, roles: Sequence[str], hosts: Hosts) -> tuple[Placed,
         for role, ones in able.items()
         if not ones
     ]
-    faults += [
-        Fault(
-            where, f"host '{one.name}' names a role '{role}', which is not published", f"Choose from {', '.join(roles)}"
-        )
-        for one in hosts.machines
-        for role in one.roles
-        if role not in able
-    ]
+    faults += unknown(hosts, roles)
     if faults:
         raise ServiceError(*faults)
     placed = []
@@ -46,6 +40,16 @@ def place(service: Service, roles: Sequence[str], hosts: Hosts) -> tuple[Placed,
         host = able[one.role][one.number % len(able[one.role])]
         placed.append(Placed(one._replace(update_domain=host.update_domain), host))
     return tuple(placed)
+
+
+def unknown(hosts: Hosts, roles: Sequence[str]) -> Iterator[Fault]:
+    """The roles that hosts name and that are not among these."""
+    for one in hosts.machines:
+        for role in one.roles:
+            if role not in roles:
+                near = similar(role, roles)
+                remedy = f"Write '{near}', if that was meant" if near else f"Choose from {', '.join(roles)}"
+                yield Fault(shown(hosts.path), f"host '{one.name}' names a role '{role}', which is not there", remedy)
 
 
 def addresses(

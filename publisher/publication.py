@@ -131,10 +131,14 @@ class Publication:
             )
 
 
-def parts(plan: Plan, host: Host) -> dict[str, int]:
-    """The content that a host needs for its instances, and the size of each."""
+def asked(plan: Plan, host: Host, slot: str) -> dict[str, Any]:
+    """What a host is asked about: the content that its instances need, with sizes, and where its sites listen."""
     files = (plan.published.files[one.instance.role] for one in plan.on(host))
-    return {sha256: plan.published.sizes[sha256] for each in files for sha256 in each.values()}
+    sites = [site for one in setup.setup(plan, host, "a").slots[slot].instances for site in one.sites]
+    return {
+        "parts": {sha256: plan.published.sizes[sha256] for each in files for sha256 in each.values()},
+        "bindings": [f"*:{one.port}:{one.host}" for site in sites for one in site.bindings],
+    }
 
 
 def _laying(step: Step, published: Published) -> dict[str, Any]:

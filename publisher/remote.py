@@ -41,6 +41,10 @@ class BrokenError(Exception):
     """The connection, or the command at its other end, is gone; another try may go well."""
 
 
+class AwayError(BrokenError):
+    """Nobody is there; whoever was there before may be back soon."""
+
+
 class TooLargeError(Exception):
     """A message was refused for its size; the command has got what came before it, and maybe no more can come."""
 
@@ -120,13 +124,13 @@ class Remote:
             raise ServiceError(Fault(where, wrong, "Correct its address in hosts.yaml")) from None
         except TimeoutError:
             message = f"nobody answers at {at} within {_CONNECT:g} s"
-            raise BrokenError(message) from None
+            raise AwayError(message) from None
         except ConnectionRefusedError:
-            message = f"nobody listens at {at}: is WinRM on (winrm quickconfig)?"
-            raise BrokenError(message) from None
+            message = f"nobody listens at {at}; `winrm quickconfig` there turns WinRM on"
+            raise AwayError(message) from None
         except OSError as error:
             message = f"{at} cannot be reached: {error.strerror}"
-            raise BrokenError(message) from None
+            raise AwayError(message) from None
 
 
 def smaller(host: Host, chunk: int) -> int:
@@ -200,4 +204,6 @@ def _tls_fault(host: Host, told: str) -> Fault:
     if "certificate verify failed" in told or "CERTIFICATE_VERIFY_FAILED" in told:
         wrong = "its certificate is signed by nobody who is trusted here"
         return Fault(where, wrong, "Name the certificate that signed it with `ca:` in hosts.yaml")
+    if "WRONG_VERSION_NUMBER" in told:
+        return Fault(where, f"it does not speak TLS at port {host.port}", "Correct `port`, `tls` or `transport`")
     return Fault(where, f"TLS fails: {escaped(told)}", "Check that it listens for https on this port")

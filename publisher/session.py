@@ -16,7 +16,7 @@ from publisher.agent import frames, loader
 from publisher.agent.frames import FrameError
 from publisher.escaped import escaped, everywhere
 from publisher.hosts import Host
-from publisher.remote import CHUNK, BrokenError, Remote, TooLargeError, smaller
+from publisher.remote import CHUNK, AwayError, BrokenError, Remote, TooLargeError, smaller
 
 _LOADER = Path(loader.__file__)
 _ATTEMPTS, _PAUSES = 4, (0.5, 2.0, 5.0)
@@ -103,9 +103,11 @@ class Session:
                 return self._once_connected(act)
             except BrokenError as error:
                 self.close()
-                if attempt == attempts - 1:
+                if attempt == attempts - 1 or (isinstance(error, AwayError) and not self.round_trips):
                     self._is_lost = self._is_lost or not once
-                    remedy = "Run the command again: it carries on from where it was"
+                    remedy = "Run the command again when it can be reached"
+                    if self.round_trips:
+                        remedy = "Run the command again: it carries on from where it was"
                     raise ServiceError(self._fault(step, str(error), remedy)) from None
                 time.sleep(_PAUSES[attempt])
             except NoPythonError:

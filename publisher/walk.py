@@ -57,7 +57,13 @@ class Walk:
 
     def _go_back(self, back: Sequence[str], left: Sequence[str]) -> tuple[Fault, ...]:
         """Bring what was before back; returns what does not come up then."""
-        self._tell(f"it does not come up: what ran before comes back on {', '.join(back)}")
+        empty = [
+            name for name in back if not any(one.current for one in self._changes[name].before.deployments.values())
+        ]
+        if there := [name for name in back if name not in empty]:
+            self._tell(f"it does not come up: what ran before comes back on {', '.join(there)}")
+        if empty:
+            self._tell(f"it does not come up, and nothing ran before: {', '.join(empty)} runs nothing again")
         faults = self._bring(back, {name: self._changes[name].before for name in back})
         if left:
             self._tell(f"{', '.join(left)} stay with what is new: publish again, or `invoke rollback`")

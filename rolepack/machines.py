@@ -46,12 +46,22 @@ def hosts(
 
     tell = silent if json else say
     with reached.reached(service, hosts, host, prepare=preparing(with_python, tell) if prepare else None) as found:
+        unknown = _unknown_roles(found)
         if self_test:
             _prove(found, json)
             return
-        told, faults = found.fleet.attempt(lambda session: locked.ask(session, lambda _host: {}))
+        told, faults = found.fleet.attempt(lambda session: locked.ask(session, locked.nothing))
         rows = [_told(one, told[one.name]) for one in found.fleet.hosts if one.name in told]
-    _show(rows, [fault for each in faults.values() for fault in each], json)
+    _show(rows, [*unknown, *(fault for each in faults.values() for fault in each)], json)
+
+
+def _unknown_roles(found: "Reached") -> "list[Fault]":
+    """The roles in hosts.yaml that the definition does not have."""
+    from cloudservice import definition, location
+    from publisher import placement
+
+    roles = definition.load(location.definition_file(found.root)).roles
+    return list(placement.unknown(found.hosts, [role.name for role in roles]))
 
 
 def _told(host: "Host", known: "Known") -> dict[str, Any]:
@@ -62,7 +72,7 @@ def _told(host: "Host", known: "Known") -> dict[str, Any]:
         "update_domain": host.update_domain,
         "roles": list(host.roles),
         **known.facts,
-        "skew": round(known.skew, 1),
+        "skew": round(known.skew, 1) or 0.0,
         "locked_by": known.held.who if known.held else None,
     }
 

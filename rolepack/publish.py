@@ -14,7 +14,7 @@ from rolepack.reached import HOST, HOSTS, PARALLEL, SLOT
 
 if TYPE_CHECKING:
     from cloudservice.failure import OnFailure
-    from publisher.agent.values import Held
+    from publisher.agent.values import Entry, Held
     from publisher.hosts import Host
     from publisher.locked import Locked
     from publisher.publication import Publication, Step
@@ -75,19 +75,19 @@ def publish(
         prepare = None if dry_run else preparing(with_python, tell)
         found = stack.enter_context(reached.reached(service, hosts, (), parallel, prepare))
         file = Path(package) if package else _usual_bundle(found)
-        told = stack.enter_context(publishing.published(file, str(found.root), configuration))
+        told = stack.enter_context(publishing.published(file, str(found.root), configuration, configuration_only, tell))
         plan = setup.plan(told, found.hosts)
         held = stack.enter_context(locks.holding(found.state, f"publish {told.version}"))
         work = publication.Publication(found.fleet, plan, slot, held)
 
-        def parts(host: "Host") -> Mapping[str, int]:
-            return publication.parts(plan, host)
+        def about(host: "Host") -> Mapping[str, Any]:
+            return publication.asked(plan, host, slot)
 
         if dry_run:
-            work.prepare(locked.look(found.fleet, parts), configuration_only)
+            work.prepare(locked.look(found.fleet, about), configuration_only)
             _show_plan(work, json)
             return
-        there = stack.enter_context(locked.locked(found.fleet, held, found.state, parts, tell))
+        there = stack.enter_context(locked.locked(found.fleet, held, found.state, about, tell))
         work.prepare(there.known, configuration_only)
         if not json:
             _show_plan(work, json)
@@ -172,7 +172,7 @@ def retire(
     from publisher import actions
 
     with reached.reached(service, hosts) as found, holding(found, f"retire {version}") as there:
-        actions.must_not_run(there.known, version)
+        version = actions.retired(there.known, version)
         reached.confirm(f"Remove version {version} from {counted(there.known, 'host')}?", yes)
         line = _line(there.held, "retire", "", version, "done")
         answers = found.fleet.each(
@@ -191,11 +191,18 @@ def deployments(_context: Context, service: str | None = None, hosts: str | None
     from publisher import past
 
     with reached.reached(service, hosts) as found:
-        answers = found.fleet.each(lambda session: session.ask("history", "asking"))
+        answers, faults = found.fleet.attempt(lambda session: session.ask("history", "asking"))
     told = past.told(answers)
     if json:
         say_json(told)
-        return
+    else:
+        _show_past(told)
+    reached.complain(faults)
+
+
+def _show_past(told: dict[str, Any]) -> None:
+    from publisher import past
+
     for line in table([("HOST", "PRODUCTION", "STAGING", "KEPT"), *past.slots(told)]):
         say(line)
     if told["history"]:
@@ -220,7 +227,7 @@ def deploy_unlock(
     from publisher.agent.values import Held
 
     with reached.reached(service, hosts, host) as found:
-        there = {name: one.held for name, one in locked.look(found.fleet, lambda _host: {}).items() if one.held}
+        there = {name: one.held for name, one in locked.look(found.fleet, locked.nothing).items() if one.held}
         if not there:
             say("No host is locked.")
             return
@@ -242,7 +249,7 @@ def holding(found: "Reached", doing: str) -> Iterator["Locked"]:
 
     with (
         holding.holding(found.state, doing) as held,
-        locked.locked(found.fleet, held, found.state, lambda _host: {}, say) as there,
+        locked.locked(found.fleet, held, found.state, locked.nothing, say) as there,
     ):
         yield there
 
@@ -264,10 +271,14 @@ def _walk(
     way = failure.parse(on_failure)
     for name, change in changes.items():
         now, then = change.before.in_slot(slot).current, change.after.in_slot(slot).current
-        say(f"{name}: {slot} runs {now.version if now else 'nothing'}, and then {then.version if then else 'nothing'}")
-    reached.confirm(f"{verb.capitalize()}?", yes)
+        say(f"{name}: {slot} runs {_told(now)}, and then {_told(then)}")
+    reached.confirm(f"Do you want this {verb}?", yes)
     with _noted(there, verb, slot, version):
         Walk(found.fleet, there.held.token, changes, say).go(way)
+
+
+def _told(entry: "Entry | None") -> str:
+    return f"{entry.version}, published {entry.when}" if entry else "nothing"
 
 
 @contextlib.contextmanager
@@ -282,6 +293,10 @@ def _noted(there: "Locked", verb: str, slot: str, version: str) -> Iterator[None
         result = "done"
     except ServiceError as error:
         result = f"failed: {error.faults[0].where}: {error.faults[0].wrong}"
+        raise
+    except KeyboardInterrupt:
+        say("A host that was about to change goes on by itself; `invoke deployments` shows what each runs.")
+        say("The same command carries on from where this one was.")
         raise
     finally:
         line = _line(there.held, verb, slot, version, result)
@@ -318,8 +333,9 @@ def _show_plan(work: "Publication", as_json: bool) -> None:
     say(f"Version {work.version} for {work.slot}:")
     rows = [("DOMAIN", "HOST", "RUNS", "INSTANCES", "UPLOAD")]
     for one in _plan(work)["hosts"]:
-        what = f"{one['bytes'] / 1e6:.1f} MB in {one['parts']} parts" if one["parts"] else "nothing"
-        runs = one["runs"] or "nothing"
+        parts = f"{one['parts']} part{'' if one['parts'] == 1 else 's'}"
+        what = f"{one['bytes'] / 1e3:,.1f} kB in {parts}" if one["parts"] else "nothing"
+        runs = f"{one['runs'] or 'nothing'}{'' if one['changes'] else ', and stays so'}"
         row = (str(one["update_domain"]), one["name"], runs, " ".join(one["instances"]) or "none", what)
         rows.append(row)
     for line in table(rows):

@@ -10,6 +10,7 @@ from rolepack import runnable
 if TYPE_CHECKING:
     from packager.opened import Opened
     from publisher.published import Published
+    from publisher.tells import Tell
     from rolepack.runnable import Meant
 
 _VERSION = 12
@@ -17,8 +18,11 @@ _VERSION = 12
 
 
 @contextmanager
-def published(file: Path, service: str | None, configuration: str | None) -> Iterator["Published"]:
-    """A bundle, verified to the last byte, with a configuration; its content can be read as long as the block lasts."""
+def published(file: Path, service: str, configuration: str | None, own: bool, tell: "Tell") -> Iterator["Published"]:
+    """A bundle, verified to the last byte, with a configuration; its content can be read as long as the block lasts.
+
+    The configuration is the one beside the bundle, or the service's `own`.
+    """
     from cloudservice.files import sha256_of
     from packager import opened
     from publisher.published import Published
@@ -26,7 +30,8 @@ def published(file: Path, service: str | None, configuration: str | None) -> Ite
 
     with progress.shown() as report:
         opened.verify(file, report)
-    meant = runnable.of_package(file, service, configuration, "Cloud")
+    meant = runnable.of_package(file, service, configuration, "Cloud", own)
+    _tell_difference(meant, tell)
     with opened.opened(file) as bundle:
         _must_fit_windows(meant, bundle)
         parts = bundle.manifest.parts
@@ -43,6 +48,16 @@ def published(file: Path, service: str | None, configuration: str | None) -> Ite
             read=lambda sha256: bundle.read(by_content[sha256]),
             recycles_on_change=options.load(meant.root).recycles_on_change,
         )
+
+
+def _tell_difference(meant: "Meant", tell: "Tell") -> None:
+    """Say which configuration counts where the service's own is another by now."""
+    from cloudservice.files import shown
+
+    other = meant.root / meant.configuration.name
+    if other != meant.configuration and other.is_file() and other.read_bytes() != meant.configuration.read_bytes():
+        way = "package again, or change settings alone with --configuration-only"
+        tell(f"{shown(meant.configuration)} is published; {shown(other)} says something else by now: {way}")
 
 
 def _directories(meant: "Meant", role: str) -> Mapping[tuple[str, ...], str]:

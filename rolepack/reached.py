@@ -2,7 +2,7 @@
 
 import getpass
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rolepack.command import PROGRAM, service_folder
 
 if TYPE_CHECKING:
+    from cloudservice.errors import Fault
     from publisher.fleet import Fleet
     from publisher.hosts import Hosts
     from publisher.passwords import Passwords
@@ -98,6 +99,14 @@ def at_once(given: int) -> int:
     return given
 
 
+def complain(faults: "Mapping[str, Sequence[Fault]]") -> None:
+    """ServiceError with what keeps hosts from an answer, once that of the others was shown."""
+    from cloudservice.errors import ServiceError
+
+    if faults:
+        raise ServiceError(*(fault for each in faults.values() for fault in each))
+
+
 def confirm(question: str, yes: bool) -> None:
     """Let a person agree, unless `--yes` says so; ServiceError if nobody does."""
     from cloudservice.errors import Fault, ServiceError
@@ -105,7 +114,7 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ServiceError(Fault(PROGRAM, "nobody is here to agree", "Add --yes, or --dry-run to see only the plan"))
+        raise ServiceError(Fault(PROGRAM, "nobody is here to agree", "Add --yes"))
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # the output may be for a program
     if input().strip().lower() not in {"y", "yes"}:
         raise ServiceError(Fault(PROGRAM, "nothing was changed", "Run the command again when it is to be"))

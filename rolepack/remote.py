@@ -9,6 +9,7 @@ from rolepack import reached
 from rolepack.command import say
 
 if TYPE_CHECKING:
+    from cloudservice.errors import Fault
     from emulator.logs import Line, Wanted
     from publisher.known import Known
     from publisher.session import Session
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
 REMOTE = "Of the machines in hosts.yaml, and not of the emulator."
 
 
-def status(service: str | None, hosts: str | None, slot: str) -> dict[str, Any]:
-    """What runs in a slot, in the form of the emulator's status, with the host of each instance."""
+def status(service: str | None, hosts: str | None, slot: str) -> tuple[dict[str, Any], dict[str, tuple["Fault", ...]]]:
+    """What runs in a slot, as the emulator tells its status, with the host of each instance; who does not answer."""
     with reached.reached(service, hosts) as found:
         slot = reached.slot(slot)
-        answers = found.fleet.each(lambda session: session.ask("status", "asking", slot=slot))
+        answers, faults = found.fleet.attempt(lambda session: session.ask("status", "asking", slot=slot))
         service_name = found.fleet.service
-    instances = [{**one, "host": name} for name, answer in answers.items() for one in answer["instances"]]
+    instances = [
+        {**one, "host": name, "version": (answer["entry"] or {}).get("version")}
+        for name, answer in answers.items()
+        for one in answer["instances"]
+    ]
     entries = [answer["entry"] for answer in answers.values() if answer["entry"]]
-    return {
+    now = {
         "service": service_name,
         "slot": slot,
         "deployment": " ".join(sorted({entry["version"] for entry in entries})) or None,
@@ -36,10 +41,12 @@ def status(service: str | None, hosts: str | None, slot: str) -> dict[str, Any]:
         "refused": [],
         "instances": sorted(instances, key=lambda one: (one["role"], int(one["name"].rpartition("_")[2]))),
     }
+    return now, faults
 
 
 def logs(service: str | None, hosts: str | None, slot: str, wanted: "Wanted", follow: bool) -> Iterator["Line"]:
     """The lines in the logs of a slot's instances, which are fetched first as far as they are new."""
+    from cloudservice.errors import Fault, ServiceError
     from emulator import logs as kept
     from emulator.run import state_folder
     from publisher.mirror import Mirror
@@ -48,10 +55,15 @@ def logs(service: str | None, hosts: str | None, slot: str, wanted: "Wanted", fo
         found = stack.enter_context(reached.reached(service, hosts))
         folder = found.state / "logs" / reached.slot(slot)
         mirror = Mirror(found.fleet, slot, state_folder(folder))
-        mirror.fetch()
+        faults = mirror.fetch()
+        if not mirror.has_any:
+            remedy = f"Publish to {slot}, or see `invoke status --remote`"
+            raise ServiceError(*faults, Fault(slot, "there are no logs", remedy))
         if follow:
             stack.enter_context(mirror.followed())
         yield from kept.lines(folder, wanted, follow)
+        if faults:
+            raise ServiceError(*faults)
 
 
 def shown(text: str) -> str:
@@ -90,7 +102,7 @@ def execute(service: str | None, hosts: str | None, slot: str, instance: str, wo
 
     reached.slot(slot)
     with reached.reached(service, hosts) as found:
-        there = locked.look(found.fleet, lambda _host: {})
+        there = locked.look(found.fleet, locked.nothing)
         (host,) = _chosen(there, slot, (), [instance])
 
         def show(told: Mapping[str, Any]) -> None:

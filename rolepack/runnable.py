@@ -88,10 +88,13 @@ def _of_sources(root: Path, configuration: str | None) -> Meant:
     return Meant(root, root, folder.load(root, name), folder.configuration_file(root, name), False)
 
 
-def of_package(file: Path, service: str | None, configuration: str | None, usual: str = "Local") -> Meant:
+def of_package(
+    file: Path, service: str | None, configuration: str | None, usual: str = "Local", own: bool = False
+) -> Meant:
     """The service in a bundle, run with the state of the service that the user stands in, or else with its own.
 
-    The configuration is one beside the bundle, or else one of that service; without a name, the `usual` one.
+    The configuration is one beside the bundle, or else the service's `own`, which may also come first; without a name,
+    the `usual` one.
     """
     from cloudservice import folder
     from cloudservice.errors import ServiceError
@@ -105,7 +108,8 @@ def of_package(file: Path, service: str | None, configuration: str | None, usual
             raise
         root = None
     beside = file.absolute().parent
-    there = {**(folder.configurations(root) if root else {}), **folder.configurations(beside)}
+    places = [folder.configurations(root) if root else {}, folder.configurations(beside)]
+    there = {**places[1], **places[0]} if own else {**places[0], **places[1]}
     name = configuration or folder.usual_of(there, usual)
     found = next((path for one, path in there.items() if one.lower() == name.lower()), None)
     path = found or folder.configuration_file(beside, name)

@@ -10,7 +10,7 @@ from typing import Any
 from invoke import Context, Exit
 
 from rolepack.command import AS_JSON, SERVICE, command, counted, say, say_json, service_folder, table
-from rolepack.reached import HOSTS, SLOT
+from rolepack.reached import HOSTS, SLOT, complain
 from rolepack.remote import REMOTE
 
 _SLOT = f"With --remote: {SLOT}"
@@ -33,22 +33,30 @@ def status(
     from emulator import client
     from rolepack import remote as machines
 
-    now = machines.status(service, hosts, slot) if remote else client.status(service_folder(service))
+    now, away = machines.status(service, hosts, slot) if remote else (client.status(service_folder(service)), {})
     if json:
         say_json(now)
-        return
+    elif remote and not now["instances"] and not away:
+        say(f"{slot.capitalize()} of service '{now['service']}' runs nothing.")
+    else:
+        _show(now, slot if remote else None)
+    complain(away)
+
+
+def _show(now: Mapping[str, Any], slot: str | None) -> None:
+    """Show what the emulator does, or what the machines do in a slot."""
     about = f"service '{now['service']}', configuration {now['configuration']}, {now['deployment']}"
-    where = slot if remote else f"process {now['emulator']['pid']} since {now['emulator']['started']}"
+    where = slot or f"process {now['emulator']['pid']} since {now['emulator']['started']}"
     say(f"{about}, {where}")
     for name, url in now["endpoints"].items():
         say(f"  {name} at {url}")
     heads = ("INSTANCE", "STATE", "PID", "RESTARTS", "LISTENS AT", "LAST END")
-    rows = [("HOST", *heads) if remote else heads]
+    rows = [("HOST", "VERSION", *heads) if slot else heads]
     for one in now["instances"]:
         listens = " ".join(f"{name}={at['address']}:{at['port']}" for name, at in one["endpoints"].items())
         reason = (one["reason"] or "").partition("\n")[0]
         row = (one["name"], one["state"], str(one["pid"] or ""), str(one["restarts"]), listens, reason)
-        rows.append((one["host"], *row) if remote else row)
+        rows.append((one["host"], str(one["version"]), *row) if slot else row)
     for line in table(rows):
         say(line)
     for line in not_run(now):

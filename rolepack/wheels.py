@@ -158,6 +158,9 @@ def _gather(order: _Order) -> _Gathered:
 def _gather_with(host: str, order: _Order) -> _Gathered:
     """The same with a machine that builds what cannot be built here, for the shelves of the roles."""
     from packager import shelf, wheelhouse
+    from publisher import hosts
+
+    next(hosts.chosen(hosts.load(order.root / hosts.FILE), [host]))  # told also when nothing is to be built
 
     asked = order.read()
     lacking = wheelhouse.lacking(asked, order.report, order.policy)

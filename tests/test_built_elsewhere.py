@@ -400,6 +400,8 @@ def test_the_command_shelves_what_the_store_has_and_asks_no_machine_for_it(rolep
     assert "native 2.0 cannot be bundled" in rolepack.refused("package", cwd=shop)
     need = Need(requirements.read(jobs / "requirements.txt"), WINDOWS)
     wheelhouse.prepare({"jobs": need}, lambda *_: None, Policy(builder=machine))
+    assert "hosts.yaml: there is no such file" in rolepack.refused("wheels", "--build-on", "nowhere", cwd=shop)
+    (shop / "hosts.yaml").write_text("hosts: {nowhere: {address: nowhere.invalid, account: me, roles: [jobs]}}")
     told = rolepack.ok("wheels", "--build-on", "nowhere", cwd=shop)
     assert f"Put native-2.0-{THERE}.whl into roles/jobs/wheels/: commit it" in told
     assert "Nothing had to be built on nowhere.\n" in rolepack.ok("wheels", "--build-on", "nowhere", cwd=shop)

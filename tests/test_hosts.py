@@ -89,7 +89,10 @@ HOST = "hosts:\n  one:\n    address: a\n    account: me\n    roles: [web]\n"
         ("\x01", "it is no YAML"),
         (HOST + "    password: x", "host 'one' has 'password': no secret belongs here. Set ROLEPACK_PASSWORD"),
         (HOST + "defaults: {passwd: x}", "defaults has 'passwd': no secret belongs here"),
-        (HOST + "    adress: b", "host 'one' has a key 'adress', which is not known. Did you mean 'address'"),
+        (
+            HOST + "    adress: b",
+            "host 'one' has a key 'adress', which is not known. Write 'address', if that was meant",
+        ),
         (HOST + "extra: 1", "the file has a key 'extra', which is not known"),
         (HOST + "    address: b", "host 'one' has 'address' twice"),
         (HOST.replace("address: a", "address: 'a b'"), "address is 'a b'. Write a name or an IP address alone"),

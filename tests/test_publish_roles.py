@@ -58,8 +58,18 @@ def test_a_web_role_is_a_site_of_iis_and_a_worker_role_a_scheduled_task(farm):
     farm.rolepack.ok("package", "--python", "3.11", cwd=farm.folder)
     told = farm.refused("publish", "--yes")
     assert "site_IN_0: it is not Ready after 3 s: site Web, port" in told
+    assert "the answer is 500: " in told
     assert "site_IN_0" in get(farm)
     assert [one for one in machine.sites() if one.startswith("rolepack")] == [name]
+
+
+def test_a_port_that_another_site_has_is_told_before_anything_is_done(farm):
+    add_role(farm.folder, "site", "web", "wsgi", port=80)
+    farm.rolepack.ok("package", "--python", "3.11", cwd=farm.folder)
+    farm.write_hosts(roles=["site"])
+    told = farm.refused("publish", "--yes")
+    assert "host 'm0': port 80 belongs to the site 'Default Web Site' of its IIS. Stop it there" in told
+    assert list(farm.machines[0].tasks()) == []
 
 
 def openssl(*words):

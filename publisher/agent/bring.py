@@ -150,7 +150,8 @@ class _Change:
     def _stop(self, one: Wanted) -> None:
         there = {instance.name for instance in one.before}
         if ending := sorted(one.stale & there):
-            self._journal.say(f"stopping {', '.join(ending)}")
+            slot = "" if one.slot == SLOTS[0] else f" of {one.slot}"
+            self._journal.say(f"stopping {', '.join(ending)}{slot}")
         for name in one.stale:
             worker.ask_to_end(self._place, one.letter, name)
         grace = one.setup.grace if one.setup else 0.0
@@ -209,14 +210,22 @@ class _Change:
             is_awaited = instance.name in one.stale or one.slot in self._state.awaited
             if one.setup is None or instance.name in failed or not is_awaited:
                 continue
-            patience = Patience(one.setup.up_within, lambda: self._is_superseded)
-            fault = ready.come_up(self._place, one.letter, instance, patience)
+            fault = ready.come_up(self._place, one.letter, instance, self._patience(one, instance, one.setup))
             if fault is None:
-                self._journal.say(f"{instance.name} is Ready")
+                self._say(one, instance, "Ready")
             else:
                 faults.append(fault)
-                self._show_last(instance)
+                if instance.program:  # of a site the answer tells more than any log
+                    self._show_last(instance)
         return faults
+
+    def _patience(self, one: Wanted, instance: Instance, setup: Setup) -> Patience:
+        return Patience(setup.up_within, lambda: self._is_superseded, lambda text: self._say(one, instance, text))
+
+    def _say(self, one: Wanted, instance: Instance, text: str) -> None:
+        """Say something of an instance, and of which if it could be another slot's."""
+        slot = "" if one.slot == SLOTS[0] else f" of {one.slot}"
+        self._journal.say(f"{instance.name}{slot}: {text}")
 
     def _open_ports(self, one: Wanted) -> None:
         """Let in what the deployment listens for, and nothing of what it does not any more."""
@@ -241,7 +250,7 @@ class _Change:
         assert one.running is not None  # noqa: S101 - it has instances
         call = steps.Call(place, self._program, letter, one.running.entry.setup, one.slot, instance)
         for number, command in enumerate(instance.tasks):
-            self._journal.say(f"{instance.name}: {command.line}")
+            self._say(one, instance, command.line)
             call.run(number, command, lambda: self._is_superseded)
         for site in instance.sites:
             iis.put(place.site(letter, instance.name, site.name), site)

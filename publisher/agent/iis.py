@@ -1,7 +1,7 @@
 """Sites of IIS, by its command appcmd."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 
 from cloudservice.errors import Fault, ServiceError
@@ -11,6 +11,8 @@ from publisher.agent.values import Binding, Site
 _APPLICATION = "{6f1c6f2e-5d0f-4f43-9d0b-1b8a6f5b8c10}"
 """Who has bound a certificate to a port: this tool. A GUID of our own."""
 _APPCMD = "appcmd.exe"
+OURS = "rolepack-"
+"""How the names of our sites begin."""
 
 
 def put(name: str, site: Site) -> None:
@@ -86,6 +88,17 @@ def _applications(listed: str) -> Iterator[tuple[str, str]]:
         return
     for one in root.iter("application"):
         yield one.get("fullPath", ""), one.get("arguments", "")
+
+
+def taken(wanted: Iterable[str]) -> dict[str, str]:
+    """Of these bindings, such as *:80:, those that a site has which was started and is not ours; and its name."""
+    code, listed = system.attempt(_APPCMD, "list", "site") if is_there() else (1, "")
+    found: dict[str, str] = {}
+    for name, bindings in re.findall(r'^SITE "([^"]+)" \(id:\d+,bindings:(.*),state:Started\)', listed, re.MULTILINE):
+        there = {one.partition("/")[2] for one in bindings.split(",")}
+        if not name.startswith(OURS):
+            found |= dict.fromkeys(there.intersection(wanted), name)
+    return found if code == 0 else {}
 
 
 def names(prefix: str) -> list[str]:

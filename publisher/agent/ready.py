@@ -1,6 +1,8 @@
 """Whether an instance on this host is Ready: its program lives, its sites answer, its probes are content."""
 
+import html
 import http.client
+import re
 import socket
 import ssl
 import time
@@ -17,6 +19,11 @@ _PATIENCE = 5.0
 """Seconds that one answer may take."""
 _PAUSE = 0.1
 _AGAIN = "Mend that, then publish again"
+_BROKEN = 500
+_MOST_READ, _MOST_TOLD = 64 * 1024, 400
+"""Bytes of an answer that are read, and characters of it that are told."""
+_BETWEEN = 15.0
+"""Seconds after which it is told again what something waits for."""
 _MOST_ENDS = 3
 """Of a program that comes up again and again, and never for good."""
 _HERE = "127.0.0.1"
@@ -35,15 +42,17 @@ class _Get(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """How many seconds something may take, and whether it is still wanted."""
+    """How many seconds something may take, whether it is still wanted, and who is told what it waits for."""
 
     seconds: float
     is_over: Callable[[], bool]
+    say: Callable[[str], None]
 
 
 def come_up(place: Place, letter: str, instance: Instance, patience: Patience) -> Fault | None:
     """Wait until an instance is Ready; else what keeps it from that."""
-    end = time.monotonic() + patience.seconds
+    begin = told_at = time.monotonic()
+    end = begin + patience.seconds
     while True:
         life = worker.told(place, letter, instance.name)
         if instance.program and (life.has_failed or life.restarts >= _MOST_ENDS):
@@ -55,6 +64,9 @@ def come_up(place: Place, letter: str, instance: Instance, patience: Patience) -
             return Fault(instance.name, f"it was not Ready when something else was wanted: {waits}", _AGAIN)
         if time.monotonic() > end:
             return Fault(instance.name, f"it is not Ready after {patience.seconds:g} s: {waits}", _AGAIN)
+        if time.monotonic() - told_at > _BETWEEN:
+            told_at = time.monotonic()
+            patience.say(f"waiting, for {told_at - begin:.0f} of {patience.seconds:g} s: {waits}")
         time.sleep(_PAUSE)
 
 
@@ -70,9 +82,9 @@ def why_not(place: Place, letter: str, instance: Instance) -> str | None:
         if not iis.is_started(place.site(letter, instance.name, site.name)):
             return f"site {site.name} is stopped"
         for binding in site.bindings:
-            status = _status(_Get(binding.protocol, _HERE, binding.port, "/", binding.host))
-            if status is None or status >= 500:
-                told = "nothing answers" if status is None else f"the answer is {status}"
+            status, text = _answer(_Get(binding.protocol, _HERE, binding.port, "/", binding.host))
+            if status is None or status >= _BROKEN:
+                told = "nothing answers" if status is None else f"the answer is {status}: {_told(text)}"
                 return f"site {site.name}, port {binding.port}: {told}"
     return next((why for one in instance.questions if (why := _ask(instance, one))), None)
 
@@ -83,7 +95,7 @@ def _ask(instance: Instance, question: Question) -> str | None:
     told = f"the probe of {question.endpoint} at port {question.port}"
     if question.protocol == "tcp":
         return None if _listens(at, question) else f"{told} finds nobody there"
-    status = _status(_Get("http", at, question.port, question.path, patience=question.timeout))
+    status, _ = _answer(_Get("http", at, question.port, question.path, patience=question.timeout))
     return None if status == 200 else f"{told} got {status or 'no answer'} for {question.path}"
 
 
@@ -95,8 +107,8 @@ def _listens(at: str, question: Question) -> bool:
     return True
 
 
-def _status(get: _Get) -> int | None:
-    """The status of the answer to a GET; None if there is none."""
+def _answer(get: _Get) -> tuple[int | None, str]:
+    """The status of the answer to a GET, and the beginning of its text; None if there is none."""
     connection = (
         http.client.HTTPSConnection(get.at, get.port, timeout=get.patience, context=_unverified())
         if get.protocol == "https"
@@ -105,11 +117,18 @@ def _status(get: _Get) -> int | None:
     try:
         about = {"Host": get.host or f"{get.at}:{get.port}", "User-Agent": "Load Balancer Agent"}
         connection.request("GET", get.path, headers=about)
-        return connection.getresponse().status
+        answer = connection.getresponse()
+        return answer.status, answer.read(_MOST_READ).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
-        return None
+        return None, ""
     finally:
         connection.close()
+
+
+def _told(page: str) -> str:
+    """The end of what a page says, where a traceback has its error."""
+    text = html.unescape(re.sub(r"<(style|script|head)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL | re.IGNORECASE))
+    return " ".join(text.split())[-_MOST_TOLD:] or "it says nothing"
 
 
 def _unverified() -> ssl.SSLContext:

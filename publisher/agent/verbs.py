@@ -17,6 +17,7 @@ from publisher.agent import (
     facts,
     following,
     frames,
+    iis,
     keeping,
     logfiles,
     programs,
@@ -46,6 +47,7 @@ def look(session: Session, asked: Asked) -> dict[str, Any]:
         "held": to_plain(held) if held else None,
         "state": to_plain(states.state(place)),
         "done": to_plain(states.done(place)),
+        "taken": iis.taken(asked["bindings"]) if asked.get("bindings") else {},
         "missing": store.missing(place, asked.get("parts", {})),
         "laid": [name for letter in DEPLOYMENTS for name in keeping.laid(place, letter)],
         "is_settled": keeping.is_settled(place),
@@ -130,7 +132,7 @@ def restart(session: Session, asked: Asked) -> dict[str, Any]:
     deployment = now.deployments[letter]
     recycles = {**deployment.recycles, **{name: deployment.recycles.get(name, 0) + 1 for name in asked["instances"]}}
     changed = {**now.deployments, letter: deployment._replace(recycles=recycles)}
-    after = now._replace(serial=now.serial + 1, deployments=changed, awaited=(asked["slot"],))
+    after = now._replace(serial=now.serial + 1, deployments=changed, awaited=())
     states.write_state(place, after)
     return following.follow(session, now.serial + 1)
 
