@@ -30,6 +30,7 @@ _PROTOCOL: Any = Protocol
 _SMALLEST = 16 * 1024
 _CONNECT, _OPERATION, _READ = 10.0, 10, 25
 """Seconds for a connection, until a host says that nothing has happened, and until silence means that it is gone."""
+_BRIEF = 2.0
 _GONE = 2150858843
 _QUOTAS = {2150859173, 2150859174}
 _NAMES = {"https": "basic"}
@@ -105,8 +106,10 @@ class Remote:
         """End the command and the shell, if they can be reached."""
         if self._protocol is None:
             return
-        with contextlib.suppress(BrokenError, ServiceError, failures.WinRMOperationTimeoutError):
+        with contextlib.suppress(BrokenError, ServiceError, OSError, failures.WinRMOperationTimeoutError):
             if self._shell:
+                # A host that is away is not waited for: its shells end by themselves.
+                socket.create_connection((self._host.address, self._host.port), _BRIEF).close()
                 with _translated(self._host):
                     self._protocol.close_shell(self._shell)
         with contextlib.suppress(Exception):

@@ -190,7 +190,7 @@ class Session:
             if line.strip() == loader.WANTS_ARCHIVE.encode():
                 raise _NoArchiveError
             told = self._understood(line)
-            self._keeps_bytes = bool(told.get("is_clean", self._keeps_bytes))
+            self._keeps_bytes = told.get("is_clean", self._keeps_bytes)
             if "result" in told:
                 return dict(told["result"])
             if "faults" in told:

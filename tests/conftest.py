@@ -329,3 +329,22 @@ def machine(installation: Any, tmp_path: Path) -> Iterator[Any]:
     there = machines.Machine(installation, tmp_path / "machine")
     yield there
     there.close()
+
+
+@pytest.fixture
+def farm_of(installation: Any, tmp_path: Path, rolepack: Rolepack) -> Iterator[Callable[[int], Any]]:
+    """Makes a service with so many Windows machines of its own."""
+    from farm import Farm
+    from machines import Machine
+
+    made: list[Machine] = []
+
+    def make(count: int) -> Farm:
+        made.extend(Machine(installation, tmp_path / f"m{number}", f"127.0.0.{number + 2}") for number in range(count))
+        folder = tmp_path / "shop"
+        folder.mkdir()
+        return Farm(folder, made, rolepack)
+
+    yield make
+    for machine in made:
+        machine.close()

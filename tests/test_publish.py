@@ -7,8 +7,7 @@ import pytest
 import tree_sitter_pwsh
 import windows as wine
 from conftest import until
-from farm import WORKER, Farm
-from machines import Machine
+from farm import WORKER
 from tree_sitter import Language, Parser
 
 from publisher import bootstrap, hosts
@@ -21,22 +20,6 @@ TASKS = """<Startup>
 </Startup>"""
 DIES_ON_THE_SECOND = WORKER.replace("print(", "if here['id'] == 'api_IN_1':\n    raise SystemExit(7)\nprint(")
 DIES = "import sys\nprint('no such table: orders {version}')\nsys.exit(3)\n"
-
-
-@pytest.fixture
-def farm_of(installation, tmp_path, rolepack):
-    made = []
-
-    def make(count):
-        machines = [Machine(installation, tmp_path / f"m{n}", f"127.0.0.{n + 2}") for n in range(count)]
-        made.extend(machines)
-        folder = tmp_path / "shop"
-        folder.mkdir()
-        return Farm(folder, machines, rolepack)
-
-    yield make
-    for machine in made:
-        machine.close()
 
 
 @pytest.fixture

@@ -8,28 +8,11 @@ import threading
 import pytest
 import windows as wine
 from conftest import until
-from farm import PASSWORD, Farm
-from machines import Machine
+from farm import PASSWORD
 
 MISSING = wine.why_not()
 pytestmark = [pytest.mark.wine, pytest.mark.network, pytest.mark.skipif(bool(MISSING), reason=str(MISSING))]
 KINDS = ("drop before", "drop after", "500", "truncated", "413")
-
-
-@pytest.fixture
-def farm_of(installation, tmp_path, rolepack):
-    made = []
-
-    def make(count):
-        machines = [Machine(installation, tmp_path / f"m{n}", f"127.0.0.{n + 2}") for n in range(count)]
-        made.extend(machines)
-        folder = tmp_path / "shop"
-        folder.mkdir()
-        return Farm(folder, machines, rolepack)
-
-    yield make
-    for machine in made:
-        machine.close()
 
 
 @pytest.fixture
