@@ -29,10 +29,11 @@ def unpack(path: Path, place: Path, configuration: Path, report: Report) -> Path
                 for role in found.manifest.roles:
                     _lay(found, role, made, report)
                 write_whole(made / location.DEFINITION, _definition(found, made))
-        for old in folder.configurations(root).values():
-            old.unlink()
         stripped = changes.only_roles(configuration, configuration.read_bytes(), found.manifest.roles)
-        write_whole(root / configuration.name, stripped)
+        write_whole(root / configuration.name, stripped)  # never absent: another command may be about to read it
+        for old in folder.configurations(root).values():
+            if old.name != configuration.name:
+                old.unlink()
     return root
 
 
