@@ -6,6 +6,7 @@ otherwise, and answers 413 where it is larger.
 
 import contextlib
 import socket
+import threading
 import warnings
 from typing import Any
 from xml.etree import ElementTree
@@ -31,6 +32,7 @@ _SMALLEST = 16 * 1024
 _CONNECT, _OPERATION, _READ = 10.0, 10, 25
 """Seconds for a connection, until a host says that nothing has happened, and until silence means that it is gone."""
 _BRIEF = 2.0
+_LOGIN = threading.Lock()
 _GONE = 2150858843
 _QUOTAS = {2150859173, 2150859174}
 _NAMES = {"https": "basic"}
@@ -77,6 +79,10 @@ class Remote:
                 message_encryption="auto" if host.tls else "always",
                 proxy=None,
             )
+            with _LOGIN:
+                # To go without a proxy, requests sets a variable of this process for a moment, which other threads
+                # must not be in the middle of reading; from then on it looks at none.
+                self._protocol.transport.build_session().trust_env = False
             self._shell = self._protocol.open_shell(codepage=65001, noprofile=True)
 
     def start(self, line: str) -> None:
@@ -106,7 +112,9 @@ class Remote:
         """End the command and the shell, if they can be reached."""
         if self._protocol is None:
             return
-        with contextlib.suppress(BrokenError, ServiceError, OSError, failures.WinRMOperationTimeoutError):
+        with contextlib.suppress(
+            BrokenError, TooLargeError, ServiceError, OSError, failures.WinRMOperationTimeoutError
+        ):
             if self._shell:
                 # A host that is away is not waited for: its shells end by themselves.
                 socket.create_connection((self._host.address, self._host.port), _BRIEF).close()
