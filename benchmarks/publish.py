@@ -141,7 +141,7 @@ def content(farm_of: Callable[[int], Farm]) -> None:
     (machine,) = farm.machines
     with ExitStack() as stack:
         port = stack.enter_context(apart(machine))
-        published = stack.enter_context(publishing.published(bundle, str(farm.folder), "Cloud"))
+        published = stack.enter_context(publishing.published(bundle, str(farm.folder), "Cloud", False, print))
         ours = Uploader(farm, port, published)
         stack.callback(ours.session.close)
         peer = Peer(port, machine)
