@@ -21,7 +21,7 @@ _SCRIPT = r"""
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 $root = '{root}'
-$mark = Join-Path $root '.rolepack'
+$mark = Join-Path $root '{mark}'
 if (-not (Test-Path $root)) {{
     New-Item -ItemType Directory $root | Out-Null
     icacls.exe $root /setowner '*S-1-5-32-544' /q | Out-Null
@@ -42,7 +42,7 @@ if ({is_sent}) {{
 }}
 else {{
     [Net.ServicePointManager]::SecurityProtocol = [Net.ServicePointManager]::SecurityProtocol -bor 3072
-    (New-Object Net.WebClient).DownloadFile('https://www.nuget.org/api/v2/package/{id}/{version}', $package)
+    (New-Object Net.WebClient).DownloadFile('https://www.nuget.org/api/v2/package/python/{version}', $package)
 }}
 $part = Join-Path $root 'python.part'
 $folder = Join-Path $root 'python'
@@ -66,7 +66,7 @@ def script(host: Host, is_sent: bool) -> str:
     """What PowerShell does: take the package from its input, or fetch it, and unpack it under a name that is whole."""
     truth = "$true" if is_sent else "$false"
     rights = " ".join(f"'{one}'" for one in loader.RIGHTS)
-    return _SCRIPT.format(root=host.root, rights=rights, is_sent=truth, id="python", version=VERSION).strip()
+    return _SCRIPT.format(root=host.root, mark=loader.MARK, rights=rights, is_sent=truth, version=VERSION).strip()
 
 
 def install(host: Host, password: str | None, package: Path | None, tell: Tell) -> None:

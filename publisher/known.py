@@ -44,14 +44,6 @@ class Known(NamedTuple):
         """What runs in a slot."""
         return self.state.in_slot(slot).current
 
-    @property
-    def entries(self) -> list[Entry]:
-        """All that is kept."""
-        found = []
-        for one in self.state.deployments.values():
-            found += [entry for entry in (one.current, *one.previous) if entry]
-        return found
-
 
 def of(answer: Mapping[str, Any]) -> Known:
     """What a host has answered to a look, just now."""
@@ -95,4 +87,6 @@ def agreed(known: Mapping[str, Known]) -> Mapping[str, str]:
 
 def versions(known: Iterable[Known]) -> set[str]:
     """All that is kept anywhere."""
-    return {entry.version for one in known for entry in one.entries}
+    return {
+        entry.version for one in known for deployment in one.state.deployments.values() for entry in deployment.kept
+    }

@@ -31,7 +31,7 @@ def rows(value: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
 
 
 def _slots(state: State) -> dict[str, Any]:
-    kept = {entry.version for one in state.deployments.values() for entry in (*one.previous, one.undone) if entry}
+    kept = {entry.version for one in state.deployments.values() for entry in one.kept}
     kept -= {one.current.version for one in state.deployments.values() if one.current}
     return {
         **{slot: _entry(state, slot) for slot in SLOTS},

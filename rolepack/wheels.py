@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from packager.progress import Report
     from packager.wheelhouse import Wheelhouse
 
-"""Beside the definition: the machines that commands may use."""
-
 
 @command(
     optional=["upgrade"],

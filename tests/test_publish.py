@@ -135,9 +135,11 @@ def test_rollback_goes_back_and_retire_removes_what_is_kept(one):
     first = json.loads(one.ok("deployments", "--json"))["hosts"][0]["production"]["version"]
     assert f"version {first} runs in production. Publish another one first" in one.refused("retire", first, "--yes")
     one.publish("2")
+    second = json.loads(one.ok("deployments", "--json"))["hosts"][0]["production"]["version"]
     assert f"Version {first} runs in production again." in one.ok("rollback", "--yes")
     assert one.versions() == ["1"]
     assert "its production has run nothing before" in one.refused("rollback", "--yes")
+    assert f"Removed version {second} from m0." in one.ok("retire", second, "--yes")
     one.publish("3")
     assert f"Removed version {first} from m0." in one.ok("retire", first, "--yes")
     assert not (one.disk(0) / "shop/a" / first).exists()

@@ -19,10 +19,9 @@ from publisher.agent import iis, programs, ready, states, steps, system, worker
 from publisher.agent.place import Place
 from publisher.agent.ready import Patience
 from publisher.agent.system import Task
-from publisher.agent.values import SLOTS, Done, Instance, Rule, Running, Setup, Slot, State
+from publisher.agent.values import AGAIN, SLOTS, Done, Instance, Rule, Running, Setup, Slot, State
 
 _PATIENCE = 900.0
-_AGAIN = "Mend that, then publish again"
 _AFTER_GRACE = 15.0
 """Seconds that the end of a worker may take longer than its grace."""
 
@@ -117,7 +116,7 @@ class _Change:
     def __init__(self, place: Place, program: Program, state: State, journal: Journal) -> None:
         self._place, self._program, self._state, self._journal = place, program, state, journal
         # Production first, so that it does not wait for what staging does.
-        self._wanted = [_wanted(place, state, state.slots[slot]) for slot in SLOTS]
+        self._wanted = [_wanted(place, state, slot) for slot in SLOTS]
 
     def make(self) -> tuple[Fault, ...]:
         """Stop, switch, start, and wait; what has not come up. A newer wish ends it early."""
@@ -200,7 +199,7 @@ class _Change:
                 faults += (fault._replace(where=instance.name) for fault in error.faults)
                 self._show_last(instance)
             except OSError as error:
-                faults.append(Fault(instance.name, f"it cannot be started: {error}", _AGAIN))
+                faults.append(Fault(instance.name, f"it cannot be started: {error}", AGAIN))
         return faults
 
     def _come_up(self, one: Wanted, failed: set[str]) -> list[Fault]:
@@ -269,9 +268,9 @@ class _Change:
             self._journal.say(f"{instance.name} | {line}")
 
 
-def _wanted(place: Place, state: State, letter: str) -> Wanted:
-    """What a deployment is to run, against what it does."""
-    slot, deployment = states.slot_of(state, letter), state.deployments[letter]
+def _wanted(place: Place, state: State, slot: str) -> Wanted:
+    """What the deployment in a slot is to run, against what it does."""
+    letter, deployment = state.slots[slot], state.in_slot(slot)
     entry, now = deployment.current, states.running(place, letter)
     was = states.setup(place, letter, now.entry.setup).slots[now.slot] if now else Slot()
     setup = states.setup(place, letter, entry.setup) if entry else None

@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.names import is_file_name
+from publisher.agent import system
 from publisher.agent.frames import CHUNK
 from publisher.agent.place import Place
 
@@ -50,9 +50,9 @@ def _interpreter(python: str) -> list[str]:
         return [sys.executable]
     launcher = shutil.which("py")
     if launcher:
-        asked = [launcher, f"-{python}", "-c", ""]
-        if subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0:
-            return asked[:2]
+        words = [launcher, f"-{python}"]
+        if system.attempt(*words, "-c", "")[0] == 0:
+            return words
     wrong = f"there is no Python {python}"
     raise ServiceError(
         Fault("building", wrong, f"Install Python {python} with its launcher `py`, or name it as `python`")
@@ -61,21 +61,9 @@ def _interpreter(python: str) -> list[str]:
 
 def _run(words: list[str], name: str) -> None:
     """Run a build to its end; ServiceError with what it printed last if it fails."""
-    try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_LONGEST,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ServiceError(
-            Fault("building", f"{name} is not built after {_LONGEST:g} s", "Build it there by hand")
-        ) from None
-    if done.returncode:
-        lines = done.stdout.decode("utf-8", "replace").splitlines()[-_LAST:]
+    code, printed = system.attempt(*words, patience=_LONGEST)
+    if code:
+        lines = printed.splitlines()[-_LAST:]
         told = " | ".join(line.strip() for line in lines if line.strip())
         remedy = "Install what it lacks there: a compiler is in the Build Tools for Visual Studio"
         raise ServiceError(Fault("building", f"{name} cannot be built: {told}", remedy))

@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 
 from cloudservice.errors import Fault, ServiceError
 from publisher.agent import system
+from publisher.agent.place import OURS
 from publisher.agent.values import Binding, Site
 
 _APPLICATION = "{6f1c6f2e-5d0f-4f43-9d0b-1b8a6f5b8c10}"
 """Who has bound a certificate to a port: this tool. A GUID of our own."""
 _APPCMD = "appcmd.exe"
-OURS = "rolepack-"
-"""How the names of our sites begin."""
+_LISTED = re.compile(r'^SITE "([^"]+)" \(id:\d+,bindings:(.*),state:(\w+)\)', re.MULTILINE)
 
 
 def put(name: str, site: Site) -> None:
@@ -92,20 +92,23 @@ def _applications(listed: str) -> Iterator[tuple[str, str]]:
 
 def taken(wanted: Iterable[str]) -> dict[str, str]:
     """Of these bindings, such as *:80:, those that a site has which was started and is not ours; and its name."""
-    code, listed = system.attempt(_APPCMD, "list", "site") if is_there() else (1, "")
     found: dict[str, str] = {}
-    for name, bindings in re.findall(r'^SITE "([^"]+)" \(id:\d+,bindings:(.*),state:Started\)', listed, re.MULTILINE):
+    for name, bindings, state in _sites():
         there = {one.partition("/")[2] for one in bindings.split(",")}
-        if not name.startswith(OURS):
+        if state == "Started" and not name.startswith(OURS):
             found |= dict.fromkeys(there.intersection(wanted), name)
-    return found if code == 0 else {}
+    return found
 
 
 def names(prefix: str) -> list[str]:
     """The sites whose names begin so."""
+    return [name for name, _, _ in _sites() if name.startswith(prefix)]
+
+
+def _sites() -> list[tuple[str, str, str]]:
+    """The name, the bindings and the state of every site."""
     code, listed = system.attempt(_APPCMD, "list", "site") if is_there() else (1, "")
-    found = re.findall(r'^SITE "([^"]+)"', listed, re.MULTILINE) if code == 0 else []
-    return [name for name in found if name.startswith(prefix)]
+    return _LISTED.findall(listed) if code == 0 else []
 
 
 def unbind(site: Site) -> None:

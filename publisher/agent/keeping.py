@@ -61,10 +61,9 @@ def is_settled(place: Place) -> dict[str, bool]:
 
 
 def _entries(place: Place, now: State, letter: str) -> list[Entry]:
-    """What a deployment runs, is to run and ran."""
-    one, running = now.deployments[letter], states.running(place, letter)
-    there = [one.current, *one.previous, one.undone, running.entry if running else None]
-    return [entry for entry in there if entry is not None]
+    """What a deployment keeps, and what it runs although something else is wanted by now."""
+    running = states.running(place, letter)
+    return [*now.deployments[letter].kept, *([running.entry] if running else [])]
 
 
 def versions(place: Place, letter: str) -> list[str]:

@@ -21,7 +21,7 @@ WANTS_ARCHIVE = "archive?"
 """What is printed where the archive is not there, or was changed."""
 _TRUSTED = {"S-1-5-18", "S-1-5-32-544"}
 RIGHTS = ("*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F", "*S-1-5-20:(OI)(CI)RX")
-"""All for LocalSystem and administrators; NETWORK SERVICE reads. See publisher.agent.system."""
+"""All for LocalSystem and administrators; NETWORK SERVICE reads."""
 
 
 def main(given: str, name: str, *brings: str) -> None:

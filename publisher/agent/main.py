@@ -13,6 +13,7 @@ from publisher.agent import alone, bring, frames, proof, states, steps, verbs, w
 from publisher.agent.bring import Program
 from publisher.agent.following import Session
 from publisher.agent.place import Place
+from publisher.agent.values import Instance, Setup
 
 _PATIENCE = 5.0
 """Seconds that an instance's worker of before may take to be gone."""
@@ -45,23 +46,18 @@ def switch(root: Path, program: Program, words: Sequence[str]) -> None:
 
 def run(root: Path, _program: Program, words: Sequence[str]) -> None:
     """Live as an instance's worker; there is one at a time."""
-    place = Place(root, words[0])
-    letter, sha256, slot, name = words[1:]
-    setup = states.setup(place, letter, sha256)
-    instance = next(one for one in setup.slots[slot].instances if one.name == name)
+    place, letter, setup, instance = _called(root, words)
     if instance.program is None:
         return
-    with states.alone(place.worker_lock(letter, name), _PATIENCE) as is_alone:
+    with states.alone(place.worker_lock(letter, instance.name), _PATIENCE) as is_alone:
         if is_alone:
             worker.Worker(place, letter, setup, instance, instance.program).live()
 
 
 def step(root: Path, _program: Program, words: Sequence[str]) -> None:
     """Run one startup task of an instance."""
-    place = Place(root, words[0])
-    letter, sha256, slot, name, number = words[1:]
-    setup = states.setup(place, letter, sha256)
-    instance = next(one for one in setup.slots[slot].instances if one.name == name)
+    *about, number = words
+    place, letter, _, instance = _called(root, about)
     code = steps.finish(instance, instance.tasks[int(number)])
     steps.tell(place, letter, instance, int(number), code)
 
@@ -79,6 +75,14 @@ _PROGRAMS: Mapping[str, Callable[[Path, Program, Sequence[str]], None]] = {
     "step": step,
     "witness": witness,
 }
+
+
+def _called(root: Path, about: Sequence[str]) -> tuple[Place, str, Setup, Instance]:
+    """The instance that a program is called about, as steps.Call has written it."""
+    service, letter, sha256, slot, name = about
+    place = Place(root, service)
+    setup = states.setup(place, letter, sha256)
+    return place, letter, setup, next(one for one in setup.slots[slot].instances if one.name == name)
 
 
 def _answer(asking: Session, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,9 @@ C:\rolepack\<service>\            lock.json, state.json, done.json, history.json
 from pathlib import Path
 from typing import NamedTuple
 
+OURS = "rolepack-"
+"""How the names of our sites in IIS begin."""
+
 
 class Place(NamedTuple):
     """The folder of rolepack on this host, and a service."""
@@ -72,4 +75,4 @@ class Place(NamedTuple):
 
     def site(self, letter: str, instance: str, site: str) -> str:
         """The name of a site in IIS, and of its application pool."""
-        return f"rolepack-{self.service}-{letter}-{instance}-{site}"
+        return f"{OURS}{self.service}-{letter}-{instance}-{site}"

@@ -6,7 +6,6 @@ Everything that is made for it has a name of its own, and is removed.
 import contextlib
 import csv
 import hashlib
-import http.client
 import json
 import secrets
 import shutil
@@ -21,9 +20,10 @@ from typing import Any, NamedTuple
 from cloudservice.errors import ServiceError
 from cloudservice.files import write_whole
 from cloudservice.group import Group
-from publisher.agent import iis, states, system
+from publisher.agent import iis, ready, states, system
 from publisher.agent.bring import Program
 from publisher.agent.place import Place
+from publisher.agent.ready import Get
 from publisher.agent.system import Task
 from publisher.agent.values import Binding, Site
 
@@ -177,7 +177,8 @@ def _site(folder: Path) -> str | None:
     root.mkdir(exist_ok=True)
     (root / "index.htm").write_text(word, encoding="utf-8")
     with _started(Site("self-test", str(root), (Binding("http", port, "", ""),), ())):
-        return _served(port, word)
+        status, text = ready.answer(Get("http", ready.HERE, port, "/index.htm"))
+        return None if word in text else f"the answer is {status}" if status else "nothing answers"
 
 
 @contextlib.contextmanager
@@ -190,21 +191,9 @@ def _started(site: Site) -> Iterator[None]:
         iis.remove(_NAME)
 
 
-def _served(port: int, word: str) -> str | None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request("GET", "/index.htm")
-        answer = connection.getresponse()
-        return None if word in answer.read().decode("utf-8", "replace") else f"the answer is {answer.status}"
-    except http.client.HTTPException as error:
-        return str(error)
-    finally:
-        connection.close()
-
-
 def _free_port() -> int:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((ready.HERE, 0))
         return int(free.getsockname()[1])
 
 

@@ -13,12 +13,11 @@ from cloudservice import lock
 from cloudservice.errors import Fault
 from publisher.agent import iis, worker
 from publisher.agent.place import Place
-from publisher.agent.values import Instance, Question
+from publisher.agent.values import AGAIN, Instance, Question
 
 _PATIENCE = 5.0
 """Seconds that one answer may take."""
 _PAUSE = 0.1
-_AGAIN = "Mend that, then publish again"
 _BROKEN = 500
 _MOST_READ, _MOST_TOLD = 64 * 1024, 400
 """Bytes of an answer that are read, and characters of it that are told."""
@@ -26,11 +25,11 @@ _BETWEEN = 15.0
 """Seconds after which it is told again what something waits for."""
 _MOST_ENDS = 3
 """Of a program that comes up again and again, and never for good."""
-_HERE = "127.0.0.1"
+HERE = "127.0.0.1"
 """Sites listen at every address."""
 
 
-class _Get(NamedTuple):
+class Get(NamedTuple):
     """A request: where it goes, and the host that it is for if that is another."""
 
     protocol: str
@@ -56,14 +55,14 @@ def come_up(place: Place, letter: str, instance: Instance, patience: Patience) -
     while True:
         life = worker.told(place, letter, instance.name)
         if instance.program and (life.has_failed or life.restarts >= _MOST_ENDS):
-            return Fault(instance.name, f"it does not come up: {life.reason}", _AGAIN)
+            return Fault(instance.name, f"it does not come up: {life.reason}", AGAIN)
         waits = why_not(place, letter, instance)
         if waits is None:
             return None
         if patience.is_over():
-            return Fault(instance.name, f"it was not Ready when something else was wanted: {waits}", _AGAIN)
+            return Fault(instance.name, f"it was not Ready when something else was wanted: {waits}", AGAIN)
         if time.monotonic() > end:
-            return Fault(instance.name, f"it is not Ready after {patience.seconds:g} s: {waits}", _AGAIN)
+            return Fault(instance.name, f"it is not Ready after {patience.seconds:g} s: {waits}", AGAIN)
         if time.monotonic() - told_at > _BETWEEN:
             told_at = time.monotonic()
             patience.say(f"waiting, for {told_at - begin:.0f} of {patience.seconds:g} s: {waits}")
@@ -82,7 +81,7 @@ def why_not(place: Place, letter: str, instance: Instance) -> str | None:
         if not iis.is_started(place.site(letter, instance.name, site.name)):
             return f"site {site.name} is stopped"
         for binding in site.bindings:
-            status, text = _answer(_Get(binding.protocol, _HERE, binding.port, "/", binding.host))
+            status, text = answer(Get(binding.protocol, HERE, binding.port, "/", binding.host))
             if status is None or status >= _BROKEN:
                 told = "nothing answers" if status is None else f"the answer is {status}: {_told(text)}"
                 return f"site {site.name}, port {binding.port}: {told}"
@@ -91,11 +90,11 @@ def why_not(place: Place, letter: str, instance: Instance) -> str | None:
 
 def _ask(instance: Instance, question: Question) -> str | None:
     """What a probe says against an instance."""
-    at = _HERE if instance.sites else instance.endpoints[question.endpoint].address
+    at = HERE if instance.sites else instance.endpoints[question.endpoint].address
     told = f"the probe of {question.endpoint} at port {question.port}"
     if question.protocol == "tcp":
         return None if _listens(at, question) else f"{told} finds nobody there"
-    status, _ = _answer(_Get("http", at, question.port, question.path, patience=question.timeout))
+    status, _ = answer(Get("http", at, question.port, question.path, patience=question.timeout))
     return None if status == 200 else f"{told} got {status or 'no answer'} for {question.path}"
 
 
@@ -107,7 +106,7 @@ def _listens(at: str, question: Question) -> bool:
     return True
 
 
-def _answer(get: _Get) -> tuple[int | None, str]:
+def answer(get: Get) -> tuple[int | None, str]:
     """The status of the answer to a GET, and the beginning of its text; None if there is none."""
     connection = (
         http.client.HTTPSConnection(get.at, get.port, timeout=get.patience, context=_unverified())
@@ -117,8 +116,8 @@ def _answer(get: _Get) -> tuple[int | None, str]:
     try:
         about = {"Host": get.host or f"{get.at}:{get.port}", "User-Agent": "Load Balancer Agent"}
         connection.request("GET", get.path, headers=about)
-        answer = connection.getresponse()
-        return answer.status, answer.read(_MOST_READ).decode("utf-8", "replace")
+        got = connection.getresponse()
+        return got.status, got.read(_MOST_READ).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         return None, ""
     finally:

@@ -11,14 +11,11 @@ from publisher.agent.values import Command, Instance
 
 def status(place: Place, slot: str) -> dict[str, Any]:
     """What runs in a slot: the entry, and each instance."""
-    now = states.state(place)
-    letter = now.slots[slot]
-    entry = now.deployments[letter].current
-    setup = states.setup(place, letter, entry.setup) if entry else None
+    now, setup = states.state(place), states.wanted_in(place, slot)
+    letter, entry = now.slots[slot], now.in_slot(slot).current
     there = setup.slots[slot].instances if setup else ()
     return {
         "entry": to_plain(entry) if entry else None,
-        "letter": letter,
         "configuration": setup.configuration if setup else None,
         "instances": [_status(place, letter, one) for one in there],
     }

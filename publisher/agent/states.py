@@ -62,11 +62,6 @@ def setup(place: Place, letter: str, sha256: str) -> Setup:
     return value
 
 
-def slot_of(value: State, letter: str) -> str:
-    """The slot that a deployment is in."""
-    return next(slot for slot, there in value.slots.items() if there == letter)
-
-
 def instance(place: Place, slot: str, name: str) -> Instance:
     """An instance that is to run in a slot; ServiceError if there is none."""
     there = in_slot(place, slot)
@@ -79,10 +74,15 @@ def instance(place: Place, slot: str, name: str) -> Instance:
 
 def in_slot(place: Place, slot: str) -> tuple[Instance, ...]:
     """The instances that are to run in a slot."""
+    wanted = wanted_in(place, slot)
+    return wanted.slots[slot].instances if wanted else ()
+
+
+def wanted_in(place: Place, slot: str) -> Setup | None:
+    """What is to run in a slot, if anything is."""
     now = state(place)
-    letter = now.slots[slot]
-    entry = now.deployments[letter].current
-    return setup(place, letter, entry.setup).slots[slot].instances if entry else ()
+    entry = now.in_slot(slot).current
+    return setup(place, now.slots[slot], entry.setup) if entry else None
 
 
 def held(place: Place) -> Held | None:
@@ -105,10 +105,10 @@ def hold(place: Place, wanted: Held) -> Held | None:
     return None
 
 
-def let_go(place: Place, token: str | None) -> Held | None:
-    """Unlock the service, if a token has it, or whoever; who had it."""
+def let_go(place: Place, token: str) -> Held | None:
+    """Unlock the service, if a token has it; who had it."""
     there = held(place)
-    if there is not None and token in {None, there.token}:
+    if there is not None and token == there.token:
         patiently(lambda: (place.folder / "lock.json").unlink(missing_ok=True))
         return there
     return None

@@ -11,7 +11,7 @@ from cloudservice.files import write_whole
 from publisher.agent import programs, system
 from publisher.agent.place import Place
 from publisher.agent.system import Task
-from publisher.agent.values import Command, Instance
+from publisher.agent.values import AGAIN, Command, Instance
 
 if TYPE_CHECKING:
     from publisher.agent.bring import Program
@@ -45,7 +45,7 @@ class Call(NamedTuple):
             code = 0 if command.kind != "simple" else self._wait(number, is_over)
         if code:
             wrong = f"its startup task `{command.line}` has ended with code {code}"
-            raise ServiceError(Fault(self.instance.name, wrong, "Mend that, then publish again"))
+            raise ServiceError(Fault(self.instance.name, wrong, AGAIN))
 
     def _schedule(self, number: int, command: Command) -> None:
         """Let a scheduled task run it, as its account."""

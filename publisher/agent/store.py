@@ -10,6 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from cloudservice.errors import Fault, ServiceError
+from cloudservice.files import sha256_of
 from cloudservice.names import is_file_name
 from publisher.agent.frames import CHUNK, unpack
 from publisher.agent.place import Place
@@ -33,7 +34,7 @@ def missing(place: Place, sizes: Mapping[str, int]) -> dict[str, int]:
 def receive(place: Place, pieces: Sequence[Piece], incoming: IO[bytes]) -> None:
     """Write what arrives; a part appears when its last piece has come and its hash is right.
 
-    ServiceError if that fails, when all of these pieces has been taken.
+    ServiceError if that fails, when all of these pieces have been taken.
     """
     faults: list[Fault] = []
     for sha256, size, start, end in pieces:
@@ -75,14 +76,11 @@ def lay(place: Place, letter: str, version: str, instances: Mapping[str, Mapping
             shutil.rmtree(part, ignore_errors=True)
 
 
-def sweep(place: Place, wanted: set[str]) -> int:
-    """Remove the parts that nothing needs any more; how many bytes they had."""
-    freed = 0
+def sweep(place: Place, wanted: set[str]) -> None:
+    """Remove the parts that nothing needs any more."""
     for part in place.parts.glob("*/*"):
         if part.name.removesuffix(".part") not in wanted:
-            freed += part.stat().st_size
             part.unlink(missing_ok=True)
-    return freed
 
 
 def _receive(part: Path, sha256: str, size: int, start: int, content: Iterator[bytes]) -> None:
@@ -96,7 +94,7 @@ def _receive(part: Path, sha256: str, size: int, start: int, content: Iterator[b
         end = file.tell()
     if end < size:
         return
-    if _sha256(unfinished) != sha256:
+    if sha256_of(unfinished) != sha256:
         unfinished.unlink()
         wrong = f"part {sha256[:12]} has arrived damaged"
         raise ServiceError(Fault("upload", wrong, "Publish again; it is sent anew"))
@@ -154,8 +152,3 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

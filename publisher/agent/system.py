@@ -4,15 +4,16 @@ import locale
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cloudservice.errors import Fault, ServiceError
+from publisher.agent import loader
 
-SYSTEM, ADMINISTRATORS, SERVICE = "S-1-5-18", "S-1-5-32-544", "S-1-5-20"
-"""LocalSystem, the group of administrators, and NETWORK SERVICE, which limited programs and sites run as."""
+SYSTEM, SERVICE = "S-1-5-18", "S-1-5-20"
+"""LocalSystem, and NETWORK SERVICE, which limited programs and sites run as."""
 _TASK = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 _PATIENCE = 600.0
 
@@ -65,19 +66,18 @@ def attempt(*words: str, patience: float = _PATIENCE) -> tuple[int, str]:
 
 def open_folder(path: Path) -> None:
     """Let a folder and what is below it be read by the service account, and changed only by administrators."""
-    _grant(path, {SYSTEM: "(OI)(CI)F", ADMINISTRATORS: "(OI)(CI)F", SERVICE: "(OI)(CI)RX"})
+    _grant(path, *loader.RIGHTS)
 
 
 def own_folder(path: Path) -> None:
     """Let the service account write in a folder too."""
-    _grant(path, {SYSTEM: "(OI)(CI)F", ADMINISTRATORS: "(OI)(CI)F", SERVICE: "(OI)(CI)M"})
+    _grant(path, *loader.RIGHTS[:2], f"*{SERVICE}:(OI)(CI)M")
 
 
-def _grant(path: Path, rights: Mapping[str, str]) -> None:
+def _grant(path: Path, *rights: str) -> None:
     """Give these accounts these rights, and nobody else any."""
     path.mkdir(parents=True, exist_ok=True)
-    grants = [word for account, right in rights.items() for word in ("/grant:r", f"*{account}:{right}")]
-    run("icacls.exe", str(path), "/inheritance:r", *grants, "/q")
+    run("icacls.exe", str(path), "/inheritance:r", "/grant:r", *rights, "/q")
 
 
 def create_task(task: Task, scratch: Path) -> None:

@@ -12,6 +12,8 @@ from cloudservice.errors import Fault
 
 SLOTS = ("production", "staging")
 DEPLOYMENTS = ("a", "b")
+AGAIN = "Mend that, then publish again"
+"""What there is to do when something of a version does not come up."""
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -170,6 +172,17 @@ class Deployment(NamedTuple):
     current: Entry | None = None
     previous: tuple[Entry, ...] = ()
     undone: Entry | None = None
+
+    @property
+    def kept(self) -> list[Entry]:
+        """What is kept of it: what it runs, ran before, and was taken back from."""
+        return [entry for entry in (self.current, *self.previous, self.undone) if entry]
+
+    def without(self, version: str) -> "Deployment":
+        """The same without a version that it does not run."""
+        undone = self.undone if self.undone and self.undone.version != version else None
+        return self._replace(previous=tuple(one for one in self.previous if one.version != version), undone=undone)
+
     recycles: Mapping[str, int] = _NONE
 
 

@@ -46,7 +46,6 @@ def look(session: Session, asked: Asked) -> dict[str, Any]:
         "facts": facts.told(place.root),
         "held": to_plain(held) if held else None,
         "state": to_plain(states.state(place)),
-        "done": to_plain(states.done(place)),
         "taken": iis.taken(asked["bindings"]) if asked.get("bindings") else {},
         "missing": store.missing(place, asked.get("parts", {})),
         "laid": [name for letter in DEPLOYMENTS for name in keeping.laid(place, letter)],
@@ -70,7 +69,7 @@ def begin(session: Session, asked: Asked) -> dict[str, Any]:
 
 
 def let_go(session: Session, asked: Asked) -> dict[str, Any]:
-    """Unlock the service, if this token has it; without a token, whoever has it."""
+    """Unlock the service, if this token has it."""
     there = states.let_go(session.place, asked["token"])
     return {"held": to_plain(there) if there else None}
 
@@ -159,10 +158,7 @@ def retire(session: Session, asked: Asked) -> dict[str, Any]:
     place, version = session.place, asked["version"]
     _must_hold(place, asked["token"])
     now = states.state(place)
-    kept = {
-        letter: one._replace(previous=tuple(entry for entry in one.previous if entry.version != version))
-        for letter, one in now.deployments.items()
-    }
+    kept = {letter: one.without(version) for letter, one in now.deployments.items()}
     was_here = any(name == version for letter in DEPLOYMENTS for name in keeping.versions(place, letter))
     states.write_state(place, now._replace(deployments=kept))
     states.note(place, asked["line"])
