@@ -25,6 +25,9 @@ import pytest
 from conftest import until
 from hosted import Answer, Hosted, certified, config, hosted, lay
 
+from emulator.hosts.loop import Timer
+from emulator.hosts.requestlog import RequestLog
+
 SEED = os.environ.get("ROLEPACK_FUZZ_SEED", "1")
 SHARE, WHOLE, CHUNK = 400, 20_000, 2_000
 MB = 1_000_000
@@ -465,6 +468,18 @@ def test_heads_that_never_repeat_are_not_remembered(fresh):
             connection.sendall(head % (words, b"a" * 1500, words * 2000, words * 4000, words * 6000))
             assert read_answer(stream).status == 200
     assert peak(fresh) - before < 12 * MB
+
+
+def test_what_clients_say_does_not_wait_in_memory(tmp_path):
+    """However much comes while the loop does nothing else."""
+    log = RequestLog(tmp_path, Timer)
+    for number in range(100):
+        log.note((("s", "127.0.0.1", 80), "GET", f"/{number}", "127.0.0.1", "a" * 20_000), 200, 1, 0.0)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size > 1_400_000
+    log.flush()
+    told = file.read_text().splitlines()
+    assert [line.split()[4] for line in told if not line.startswith("#")] == [f"/{number}" for number in range(100)]
 
 
 @pytest.mark.parametrize("length", [200_000, 5_000_000])

@@ -100,7 +100,7 @@ def run(told: dict[str, Any], end: int) -> None:
     of a socket `word` with the state of the app, `starts_within` (seconds), and `tls`: what X-ARR-SSL says.
     """
     loop = Loop()
-    gateway = Gateway(loop, told, RequestLog(Path(told["logs"]), loop))
+    gateway = Gateway(loop, told, RequestLog(Path(told["logs"]), loop.later))
     loop.on_signal(end, gateway.leave)
     loop.on_signal(signal.SIGINT, gateway.leave)
     gateway.listen([listening_at(*each) for each in told["listens"]], tuple(told["certificate"]) or None)

@@ -3,17 +3,18 @@
 import re
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 from emulator.hosts.connection import Exchange
-from emulator.hosts.loop import Loop, Timer
+from emulator.hosts.loop import Timer
 from emulator.hosts.remembered import Remembered
 
 _WRITTEN_AFTER = 0.1
 """Seconds that a line waits for others."""
-_KEPT = 100_000
-"""Lines that wait at most; beyond them the newest are forgotten."""
+_AT_ONCE = 500_000
+"""Characters of clients that are written without a wait: how much is kept is not for clients to say."""
 _FIELDS = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port c-ip cs(User-Agent) sc-status sc-bytes time-taken"
 Asked = tuple[tuple[str, str, int], str, str, str, str]
 """The endpoint of the instance, method, target, client and its agent."""
@@ -24,10 +25,12 @@ Answered = tuple[Asked, int, int, float]
 class RequestLog:
     """The log in a folder."""
 
-    def __init__(self, folder: Path, loop: Loop) -> None:
+    def __init__(self, folder: Path, later: Callable[[float, Callable[[], None]], Timer]) -> None:
+        """`later` is the one of a loop."""
         self._folder = folder
-        self._loop = loop
+        self._later = later
         self._answered: list[Answered] = []
+        self._size = 0
         self._timer: Timer | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -45,14 +48,19 @@ class RequestLog:
 
     def note(self, asked: Asked, status: int, sent: int, taken: float) -> None:
         """Note what was answered, elsewhere perhaps."""
-        if len(self._answered) < _KEPT:
-            self._answered.append((asked, status, sent, taken))
-        if self._timer is None:
-            self._timer = self._loop.later(_WRITTEN_AFTER, self.flush)
+        self._answered.append((asked, status, sent, taken))
+        self._size += len(asked[2]) + len(asked[4])
+        if self._size > _AT_ONCE:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._later(_WRITTEN_AFTER, self.flush)
 
     def flush(self) -> None:
         """Write what is waiting; the site answers on, whatever becomes of its log."""
-        self._timer = None
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self._size = 0
         answered, self._answered = self._answered, []
         if not answered:
             return

@@ -37,7 +37,7 @@ def run(told: dict[str, Any], end: int) -> None:
     """
     loop = Loop()
     sockets = [listening_at(*each) for each in told["listens"]]
-    log = RequestLog(Path(told["logs"]), loop)
+    log = RequestLog(Path(told["logs"]), loop.later)
     scratch = Path(told["scratch"])
     front = Front(loop, _told(told), scratch, log, is_documented=told["behaviour"] == "documented")
     for one in told["sites"]:
