@@ -240,7 +240,7 @@ class Session:
         self.close()
         if code == _NO_PYTHON:
             raise NoPythonError
-        if code and told and "Traceback" not in told:  # the loader refuses
+        if code == loader.REFUSED:
             raise ServiceError(self._fault("session", told, "Mend that, then run the command again"))
         message = f"its session has ended with code {code}{f': {told}' if told else ''}"
         raise BrokenError(message)

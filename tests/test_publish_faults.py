@@ -227,6 +227,22 @@ def test_a_part_that_was_changed_on_the_host_is_sent_again(one):
     assert one.versions() == ["3"]
 
 
+def test_a_host_that_cannot_start_a_program_at_once_is_asked_again(farm_of, monkeypatch):
+    farm = farm_of(1)
+    (there,) = farm.machines
+    start, lines = there.run, []
+
+    def fail_once(line, *more, **named):
+        lines.append(line)
+        return start("no-such-program" if len(lines) == 1 else line, *more, **named)
+
+    monkeypatch.setattr(there, "run", fail_once)
+    with farm.open():
+        farm.package("1")
+        assert "1 host answered." in farm.ok("hosts")
+    assert len(lines) == 3  # it has not got the archive either
+
+
 def test_what_a_host_prints_cannot_command_the_terminal(one):
     worker = "import time\nprint('\\x1b]0;owned\\x07\\x1b[2J', {version!r}, flush=True)\ntime.sleep(600)\n"
     one.options["up_within"] = 3

@@ -13,12 +13,14 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 MARK = ".rolepack"
 """A file in the folder, which says that it was made here."""
 WANTS_ARCHIVE = "archive?"
 """What is printed where the archive is not there, or was changed."""
+REFUSED = 87
+"""The exit code when it says why it does not go on, in words for the user."""
 _TRUSTED = {"S-1-5-18", "S-1-5-32-544"}
 RIGHTS = ("*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F", "*S-1-5-20:(OI)(CI)RX")
 """All for LocalSystem and administrators; NETWORK SERVICE reads."""
@@ -48,16 +50,22 @@ def make(root: Path) -> None:
     for words in (("/setowner", "*S-1-5-32-544"), ("/inheritance:r", "/grant:r", *RIGHTS)):
         done = subprocess.run([program, root, *words, "/q"], capture_output=True, check=False)
         if done.returncode:
-            sys.exit(f"the rights of {root} cannot be set: {done.stdout + done.stderr!r}")
+            refuse(f"the rights of {root} cannot be set: {done.stdout + done.stderr!r}")
     (root / MARK).touch(exist_ok=False)
 
 
 def check(root: Path) -> None:
     """End if the folder is not rolepack's, or belongs to somebody whom this account has no reason to trust."""
     if not (root / MARK).exists():
-        sys.exit(f"{root} is there already, and is not rolepack's: name another folder as `root` in hosts.yaml")
+        refuse(f"{root} is there already, and is not rolepack's: name another folder as `root` in hosts.yaml")
     if sys.platform == "win32" and owner(root) not in {*_TRUSTED, owner(Path.home())}:
-        sys.exit(f"{root} belongs to {owner(root)}, who is no administrator: remove it, or name another `root`")
+        refuse(f"{root} belongs to {owner(root)}, who is no administrator: remove it, or name another `root`")
+
+
+def refuse(why: str) -> NoReturn:
+    """End, and say why."""
+    print(why, file=sys.stderr)
+    sys.exit(REFUSED)
 
 
 def owner(path: Path) -> str:
@@ -83,7 +91,7 @@ def bring(path: Path, content: bytes) -> None:
     part.write_bytes(content)
     part.replace(path)
     if not is_whole(path):
-        sys.exit("the archive has arrived damaged: run the command again")
+        refuse("the archive has arrived damaged: run the command again")
 
 
 if __name__ == "__main__":
