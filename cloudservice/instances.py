@@ -32,6 +32,11 @@ class Instance(NamedTuple):
         return f"{self.role}_IN_{self.number}"
 
 
+def role_of(instance: str) -> str:
+    """The role whose instance has this name; empty if it is no name of one."""
+    return instance.rpartition("_IN_")[0]
+
+
 class Address(NamedTuple):
     """Where an endpoint of one instance listens."""
 

@@ -22,3 +22,8 @@ def find(start: Path) -> Path:
 def definition_file(folder: Path) -> Path:
     """The definition of the service in `folder`, in whatever case its name is written."""
     return spelling.find(folder, DEFINITION)
+
+
+def bundle_file(folder: Path, service: str) -> Path:
+    """Where the bundle of the service in `folder` is made unless somebody names another place."""
+    return folder / "dist" / f"{service}.cspkg"

@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from cloudservice import failure
 from cloudservice.errors import Fault
 from cloudservice.plain import to_plain
+from cloudservice.tells import Tell
 from emulator.changes import Changes
 from emulator.fabric import Fabric
 from emulator.feed import Feed
 from emulator.run import take
 from emulator.status import snapshot
-from emulator.walk import Tell
 from emulator.wishes import Inside, Message, Restart, Scale, Status, Stop, Upgrade, Watch, Wish, from_message
 
 Change = Callable[[Tell], Coroutine[None, None, tuple[Fault, ...]]]

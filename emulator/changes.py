@@ -8,11 +8,11 @@ from cloudservice.errors import Fault
 from cloudservice.failure import OnFailure
 from cloudservice.files import shown
 from cloudservice.service import RoleConfiguration
+from cloudservice.tells import Tell
 from emulator import walk, watch
 from emulator.fabric import Fabric, Work
 from emulator.member import Member
 from emulator.run import Run
-from emulator.walk import Tell
 from emulator.wanted import Wanted
 
 MOST_INSTANCES = 1000

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 from cloudservice import journal
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from cloudservice.instances import DIAGNOSTIC_STORE
+from cloudservice.instances import DIAGNOSTIC_STORE, role_of
 from emulator import deployment
 from emulator.run import state_folder
 
@@ -49,7 +49,7 @@ class Wanted(NamedTuple):
         """Whether the logs of an instance are wanted."""
         if not self.instances and not self.roles:
             return True
-        return instance in self.instances or _role(instance) in self.roles
+        return instance in self.instances or role_of(instance) in self.roles
 
 
 def lines(folder: Path, wanted: Wanted, follow: bool) -> Iterator[Line]:
@@ -96,7 +96,7 @@ def _must_be_there(folder: Path, wanted: Wanted) -> None:
     there = sorted({instance for _, _, instance in _find(folder, None, newest_only=wanted.since is None)})
     if not there:
         raise ServiceError(Fault(shown(folder), "there are no logs", "Start the service with `invoke emulate`"))
-    roles = sorted(set(map(_role, there)))
+    roles = sorted(set(map(role_of, there)))
     faults = [
         Fault(option, f"there is no {noun} '{name}'", f"Choose from {', '.join(known)}")
         for option, noun, names, known in (
@@ -108,10 +108,6 @@ def _must_be_there(folder: Path, wanted: Wanted) -> None:
     ]
     if faults:
         raise ServiceError(*faults)
-
-
-def _role(instance: str) -> str:
-    return instance.rpartition("_IN_")[0]
 
 
 def _find(folder: Path, since: float | None, newest_only: bool) -> Iterator[tuple[Path, str, str]]:
@@ -178,7 +174,7 @@ class _Log:
 
     def __init__(self, path: Path, deployment: str, instance: str) -> None:
         self._path = path
-        self._whose = deployment, _role(instance), instance
+        self._whose = deployment, role_of(instance), instance
         self._part: _Part | None = None
 
     def new_lines(self, whole: bool) -> Iterator[Line]:

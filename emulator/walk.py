@@ -1,19 +1,17 @@
 """The walk over the update domains of a service, which makes it what is wanted."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cloudservice.errors import Fault
 from cloudservice.instances import Instance
+from cloudservice.tells import Tell
 from emulator.fabric import Fabric
 from emulator.member import Member
 from emulator.wanted import Wanted
 
 UP_WITHIN = 300.0
 """Seconds in which an instance must come up while the fabric walks its update domains."""
-
-Tell = Callable[[str], None]
-"""Gets a line about the progress of a change."""
 
 
 def turns(fabric: Fabric, wanted: Wanted) -> dict[str, int]:

@@ -17,11 +17,11 @@ from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import sha256_of, shown, whole
 from cloudservice.project import Listing
 from cloudservice.service import Role, Service, Source
+from cloudservice.tells import Report
 from packager import contents, interpreter, locks, manifest, scripts
 from packager.archive import MOST_DEFLATED, ArchiveError, Writer
 from packager.contents import Rules
 from packager.manifest import Listed, Manifest
-from packager.progress import Report
 from packager.requirements import SHELF
 from packager.wheelhouse import FOLDER, Wheelhouse
 

@@ -14,10 +14,10 @@ import uv
 from cloudservice import lock
 from cloudservice.errors import ServiceError
 from cloudservice.files import shared_folder
+from cloudservice.tells import Report
 from packager import index, locks, policy, requirements
 from packager.here import ask
 from packager.policy import Need, Policy
-from packager.progress import Report
 from packager.target import minor_of, nearest_here
 from packager.tools import ToolError, run
 

@@ -13,10 +13,10 @@ import requests
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import whole
+from cloudservice.tells import Report
 from packager import store
 from packager.index import Access
 from packager.pins import Pin
-from packager.progress import Report
 
 _PARALLEL = 8
 """Connections at once: more gave no gain over a fast line."""

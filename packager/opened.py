@@ -16,10 +16,10 @@ from typing import NoReturn
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole_folder
 from cloudservice.names import is_file_name
+from cloudservice.tells import Report
 from packager import manifest, signature
 from packager.archive import ArchiveError, Entry, Reader
 from packager.manifest import Manifest, ManifestError
-from packager.progress import Report
 
 _MOST_MANIFEST = 64 * 1024 * 1024
 _MOST_SIGNATURE = 64 * 1024

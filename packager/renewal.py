@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cloudservice.errors import Fault, ServiceError
+from cloudservice.tells import Report
 from packager import build, elsewhere, fetch, index, resolve, store
 from packager.index import Access
 from packager.locks import Entry, Lock
 from packager.pins import Pin
 from packager.policy import Need, Policy
-from packager.progress import Report
 from packager.resolve import Wishes
 
 

@@ -9,10 +9,10 @@ from cloudservice import changes, folder, location, lock, unpackaged
 from cloudservice.appservice import Hosting
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import sha256_of, shown, whole_folder, write_whole
+from cloudservice.tells import Report
 from packager import bundle, locks, opened, requirements, target
 from packager.opened import Opened
 from packager.policy import Need
-from packager.progress import Report
 from packager.requirements import Asked, Line
 from packager.wheelhouse import FOLDER
 

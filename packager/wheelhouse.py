@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import link_whole, sha256_of, write_whole
 from cloudservice.names import is_file_name
+from cloudservice.tells import Report
 from packager import locks, pins, store
 from packager.locks import Lock
 from packager.pins import Pin
 from packager.policy import KEEP, Need, Policy, deviations
-from packager.progress import Report
 from packager.target import Target
 
 if TYPE_CHECKING:

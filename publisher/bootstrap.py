@@ -7,11 +7,11 @@ from pathlib import Path
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
+from cloudservice.tells import Tell
 from publisher.agent import loader
 from publisher.escaped import escaped
 from publisher.hosts import Host
 from publisher.remote import BrokenError, Remote
-from publisher.tells import Tell
 
 VERSION = "3.12.10"
 """The last Python 3.12 that its publisher has built for Windows; https://www.nuget.org/packages/python has it."""

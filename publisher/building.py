@@ -9,10 +9,11 @@ from typing import Any
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.names import is_file_name
-from publisher import fleet, hosts
+from cloudservice.tells import Tell
+from publisher import fleet
+from publisher.hosts import Host
 from publisher.passwords import Passwords
 from publisher.session import Session
-from publisher.tells import Tell
 from publisher.upload import Upload
 
 _SERVICE = "rolepack-building"
@@ -24,14 +25,13 @@ Build = Callable[[Path, str], Path]
 
 
 @contextmanager
-def builder(file: Path, name: str, passwords: Passwords, tell: Tell) -> Iterator[Build]:
-    """Builds on a host of a hosts file; the wheels are there as long as the block lasts."""
-    chosen = hosts.chosen(hosts.load(file), [name])
-    with tempfile.TemporaryDirectory() as folder, fleet.opened(chosen, _SERVICE, passwords, 1) as found:
+def builder(host: Host, passwords: Passwords, tell: Tell) -> Iterator[Build]:
+    """Builds on a host; the wheels are there as long as the block lasts."""
+    with tempfile.TemporaryDirectory() as folder, fleet.opened([host], _SERVICE, passwords, 1) as found:
 
         def build(sdist: Path, python: str) -> Path:
-            tell(f"{name}: builds {sdist.name} for Python {python}")
-            return found.each(lambda session: _build(session, sdist, python, Path(folder)))[name]
+            tell(f"{host.name}: builds {sdist.name} for Python {python}")
+            return found.each(lambda session: _build(session, sdist, python, Path(folder)))[host.name]
 
         yield build
 

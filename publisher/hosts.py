@@ -68,11 +68,6 @@ class Hosts(NamedTuple):
     up_within: float = 300.0
     steady: float = 5.0
 
-    @property
-    def domains(self) -> list[int]:
-        """The update domains, in the order in which they are walked."""
-        return sorted({one.update_domain for one in self.machines})
-
 
 def load(path: Path) -> Hosts:
     """Read the file; ServiceError with everything that is wrong with it."""

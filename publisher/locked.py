@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from cloudservice.plain import from_plain, to_plain
+from cloudservice.tells import Tell
 from publisher import holding, known
 from publisher.agent.values import Held
 from publisher.fleet import Fleet
 from publisher.hosts import Host
 from publisher.known import Known
 from publisher.session import Session
-from publisher.tells import Tell
 
 Asked = Callable[[Host], Mapping[str, Any]]
 """What a host is asked about: the `parts` that it needs, and the `bindings` of its sites."""

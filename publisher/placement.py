@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
-from cloudservice.instances import Address, Instance, instances
+from cloudservice.instances import Address, Instance, instances, role_of
 from cloudservice.names import similar
 from cloudservice.service import Endpoint, Role, Service
 from publisher.agent.values import SLOTS, Rule
@@ -127,7 +127,7 @@ def _conflict(service: Service, one: Placed, port: int, other: str) -> Iterator[
     """What is wrong if another instance of the host has the port already."""
     if other == one.instance.name:
         return
-    mine, theirs = (service.role(name.rpartition("_IN_")[0]) for name in (one.instance.name, other))
+    mine, theirs = (service.role(role_of(name)) for name in (one.instance.name, other))
     if mine != theirs and _headers(mine) and _headers(theirs) and not _headers(mine) & _headers(theirs):
         return  # IIS tells them apart
     wrong = f"{other} and {one.instance.name} would both listen at port {port} of host '{one.host.name}'"

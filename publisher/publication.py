@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.failure import OnFailure
+from cloudservice.tells import Report, Tell
 from publisher import certificates, known, setup
 from publisher.agent.values import Deployment, Entry, Held
 from publisher.fleet import Fleet
@@ -14,7 +15,6 @@ from publisher.passwords import Passwords
 from publisher.published import Published
 from publisher.session import Session
 from publisher.setup import Plan
-from publisher.tells import Report, Tell
 from publisher.upload import Delivery, Upload
 from publisher.walk import Change, Walk
 
@@ -133,11 +133,15 @@ class Publication:
 
 def asked(plan: Plan, host: Host, slot: str) -> dict[str, Any]:
     """What a host is asked about: the content that its instances need, with sizes, and where its sites listen."""
-    files = (plan.published.files[one.instance.role] for one in plan.on(host))
-    sites = [site for one in setup.setup(plan, host, "a").slots[slot].instances for site in one.sites]
+    published, here = plan.published, [one.instance for one in plan.on(host)]
     return {
-        "parts": {sha256: plan.published.sizes[sha256] for each in files for sha256 in each.values()},
-        "bindings": [f"*:{one.port}:{one.host}" for site in sites for one in site.bindings],
+        "parts": {sha256: published.sizes[sha256] for one in here for sha256 in published.files[one.role].values()},
+        "bindings": [
+            f"*:{plan.addresses[slot][one.name][binding.endpoint].port}:{binding.host_header}"
+            for one in here
+            for site in published.service.role(one.role).sites
+            for binding in site.bindings
+        ],
     }
 
 

@@ -80,7 +80,7 @@ class Session:
 
     def ask(self, verb: str, step: str, tell: Tell = silent, *, once: bool = False, **asked: Any) -> dict[str, Any]:
         """The answer to what is asked; `step` names it in errors. What may not be done twice is asked `once`."""
-        return self.converse(step, lambda: self._ask(verb, asked, tell), once=once)
+        return self.converse(step, lambda: self.send(verb, (), tell, **asked), once=once)
 
     def send(self, verb: str, content: Iterable[bytes], tell: Tell = silent, **asked: Any) -> dict[str, Any]:
         """The answer to what is asked with content; inside `converse`, which begins again if it breaks."""
@@ -159,10 +159,6 @@ class Session:
         self._pending = self._errors = b""
         if remote is not None:
             remote.close()
-
-    def _ask(self, verb: str, asked: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-        self._connected().send(self._request(verb, asked))
-        return self._answer(tell)
 
     def _request(self, verb: str, asked: Mapping[str, Any]) -> bytes:
         probes = self._keeps_bytes is None

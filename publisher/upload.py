@@ -4,11 +4,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from cloudservice.tells import Report
 from publisher.agent import frames
 from publisher.agent.store import Piece
 from publisher.published import Published, Read
 from publisher.session import Session
-from publisher.tells import Report
 
 SMALL = 256 * 1024
 """Bytes that come with the switch, and not before it."""
@@ -83,12 +83,11 @@ class Upload:
         self._is_sure = True
         self._reader = _Reader(read)
 
-    def run(self) -> int:
-        """Send everything; how many bytes that were."""
+    def run(self) -> None:
+        """Send everything."""
         while self._missing:
             self._session.converse("upload", self._send_batch)
             self._report(f"Uploading to {self._session.host.name}", self._total - self._left, self._total)
-        return self._total
 
     @property
     def _left(self) -> int:

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.failure import OnFailure
 from cloudservice.plain import from_plain, to_plain
+from cloudservice.tells import Tell
 from publisher.agent.values import State
 from publisher.fleet import Fleet
 from publisher.hosts import Host
 from publisher.session import Session
-from publisher.tells import Tell
 from publisher.upload import Delivery
 
 _NOTHING: Mapping[str, Delivery] = MappingProxyType({})

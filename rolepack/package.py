@@ -94,7 +94,7 @@ class _Wanted(NamedTuple):
 
 def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
     """Package; what is to be told of it, for people and for programs, and what it was made from."""
-    from cloudservice import folder
+    from cloudservice import folder, location
     from cloudservice.files import write_whole
     from packager import bundle, interpreter, sbom, suspects, wheelhouse
     from packager.memo import Inputs
@@ -104,7 +104,7 @@ def _make(wanted: _Wanted, quiet: bool) -> tuple[dict[str, Any], "Inputs"]:
     root = wanted.root
     configuration = wanted.configuration or folder.usual_configuration(root, "Cloud")
     loaded = folder.load(root, configuration)
-    path = Path(wanted.output) if wanted.output else root / "dist" / f"{loaded.name}.cspkg"
+    path = Path(wanted.output) if wanted.output else location.bundle_file(root, loaded.name)
     _check_output(path, root, loaded)
     asked = needs.of_roles(root, loaded, wanted.target, wanted.python)
     brought = Path(wanted.with_python) if wanted.with_python else None

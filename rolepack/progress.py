@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from packager.progress import Report
+from cloudservice.tells import Report
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn

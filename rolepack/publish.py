@@ -14,12 +14,12 @@ from rolepack.reached import HOST, HOSTS, PARALLEL, SLOT
 
 if TYPE_CHECKING:
     from cloudservice.failure import OnFailure
+    from cloudservice.tells import Tell
     from publisher.agent.values import Entry, Held
     from publisher.hosts import Host
     from publisher.locked import Locked
     from publisher.publication import Publication, Step
     from publisher.session import Prepare
-    from publisher.tells import Tell
     from publisher.walk import Change
     from rolepack.reached import Reached
 
@@ -62,7 +62,7 @@ def publish(
 
     Example: invoke publish --package dist/gallery.cspkg --slot staging --yes
     """
-    from cloudservice import failure
+    from cloudservice import failure, location
     from cloudservice.files import shown
     from publisher import holding as locks
     from publisher import locked, publication, setup
@@ -74,7 +74,7 @@ def publish(
     with contextlib.ExitStack() as stack:
         prepare = None if dry_run else preparing(with_python, tell)
         found = stack.enter_context(reached.reached(service, hosts, (), parallel, prepare))
-        file = Path(package) if package else _usual_bundle(found)
+        file = Path(package) if package else location.bundle_file(found.root, found.service)
         told = stack.enter_context(publishing.published(file, str(found.root), configuration, configuration_only, tell))
         plan = setup.plan(told, found.hosts)
         held = stack.enter_context(locks.holding(found.state, f"publish {told.version}"))
@@ -307,13 +307,6 @@ def _line(held: "Held", verb: str, slot: str, version: str, result: str) -> dict
     """What the history keeps."""
     who = {"who": held.who, "machine": held.machine, "when": held.since}
     return {"id": held.token, "what": verb, "slot": slot, "version": version, **who, "result": result}
-
-
-def _usual_bundle(found: "Reached") -> Path:
-    from cloudservice import definition, location
-
-    name = definition.load(location.definition_file(found.root)).name
-    return found.root / "dist" / f"{name}.cspkg"
 
 
 def preparing(package: str | None, tell: "Tell") -> "Prepare":

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rolepack import runnable
 
 if TYPE_CHECKING:
+    from cloudservice.tells import Tell
     from packager.opened import Opened
     from publisher.published import Published
-    from publisher.tells import Tell
     from rolepack.runnable import Meant
 
 _VERSION = 12

@@ -1,6 +1,5 @@
 """The hosts of a service, as every command reaches them."""
 
-import getpass
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,21 +23,17 @@ MANY = 8
 
 
 class Reached(NamedTuple):
-    """A service's folder, its hosts, and the sessions with them."""
+    """A service's folder and name, its hosts, and the sessions with them."""
 
     root: Path
+    service: str
     hosts: "Hosts"
     fleet: "Fleet"
 
     @property
     def state(self) -> Path:
         """Where this machine keeps what it knows of hosts."""
-        return state_folder(self.root)
-
-
-def state_folder(root: Path) -> Path:
-    """The folder for what is published from a service's folder."""
-    return root / ".rolepack" / "publish"
+        return self.root / ".rolepack" / "publish"
 
 
 @contextmanager
@@ -60,7 +55,7 @@ def reached(
     name = definition.load(location.definition_file(root)).name
     chosen = machines.chosen(found, wanted)
     with fleet.opened(chosen, name, passwords(), at_once(parallel), prepare or refuse_to_prepare) as sessions:
-        yield Reached(root, found, sessions)
+        yield Reached(root, name, found, sessions)
 
 
 def load(root: Path, given: str | None) -> "Hosts":
@@ -75,6 +70,8 @@ def passwords() -> "Passwords":
     from publisher.passwords import Passwords
 
     def ask(prompt: str) -> str | None:
+        import getpass
+
         return getpass.getpass(f"{prompt}: ") if sys.stdin.isatty() else None
 
     return Passwords(ask)

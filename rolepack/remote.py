@@ -122,9 +122,10 @@ def _chosen(
 ) -> dict[str, list[str]]:
     """The instances that are meant, by host; ServiceError if one is not there."""
     from cloudservice.errors import Fault, ServiceError
+    from cloudservice.instances import role_of
 
     known = {name: host for host, one in there.items() for name in one.instances[slot]}
-    known_roles = {name.rpartition("_IN_")[0] for name in known}
+    known_roles = {role_of(name) for name in known}
     faults = [
         Fault("--instance", f"there is no instance '{name}' in {slot}", f"Choose from {', '.join(known) or 'none'}")
         for name in names
@@ -139,7 +140,7 @@ def _chosen(
         raise ServiceError(*faults)
     chosen: dict[str, list[str]] = {}
     for name, host in known.items():
-        if name in names or name.rpartition("_IN_")[0] in roles:
+        if name in names or role_of(name) in roles:
             chosen.setdefault(host, []).append(name)
     return chosen
 

@@ -1,7 +1,7 @@
 """What the emulator is to run: a service or a bundle, with its environments made and its roles chosen."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,19 +10,17 @@ from rolepack.command import PROGRAM, say, service_folder
 if TYPE_CHECKING:
     from cloudservice.appservice import Hosting
     from cloudservice.service import Service
+    from cloudservice.tells import Report, Tell
     from emulator.run import Image, Run, Runtime
     from packager.memo import Inputs
     from packager.policy import Need
-    from packager.progress import Report
     from rolepack.options import Options
-
-Tell = Callable[[str], None]
 
 _PLACES = ("PATH", "HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")
 """Variables by which programs and the user's folders are found."""
 
 
-def _chosen(loaded: "Service", wanted: Sequence[str], tell: Tell) -> tuple[str, ...]:
+def _chosen(loaded: "Service", wanted: Sequence[str], tell: "Tell") -> tuple[str, ...]:
     """The roles to run: those asked for, or all that can run here."""
     from cloudservice.errors import Fault, ServiceError
     from cloudservice.sources import why_not_run
@@ -48,7 +46,7 @@ def _chosen(loaded: "Service", wanted: Sequence[str], tell: Tell) -> tuple[str, 
     return tuple(able)
 
 
-def _startable(told: "Run", wanted: Sequence[str], tell: Tell) -> "Run":
+def _startable(told: "Run", wanted: Sequence[str], tell: "Tell") -> "Run":
     """The run without the workers whose program this system cannot start; those asked for have to start."""
     from cloudservice.errors import Fault, ServiceError
     from emulator import launch
@@ -118,7 +116,7 @@ def of_package(
     return Meant(root or place, place, folder.load(place, name), path, True)
 
 
-def prepare(meant: Meant, wanted: Sequence[str], offline: bool, tell: Tell = say) -> "Prepared":
+def prepare(meant: Meant, wanted: Sequence[str], offline: bool, tell: "Tell" = say) -> "Prepared":
     """Choose the roles, prepare their environments, put together what the emulator needs, and tell what is left out.
 
     `wanted` are roles that have to run; none means all that can.

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from invoke import Context
 
-from rolepack import needs
+from rolepack import needs, reached
 from rolepack.command import AS_JSON, SERVICE, command, counted, listed, say, say_json, service_folder, silent
 
 if TYPE_CHECKING:
+    from cloudservice.tells import Report, Tell
     from packager.policy import Builder, Need, Policy
-    from packager.progress import Report
     from packager.wheelhouse import Wheelhouse
+    from publisher.hosts import Host
 
 
 @command(
@@ -134,7 +135,7 @@ class _Order(NamedTuple):
     read: "Callable[[], dict[str, Need]]"
     policy: "Policy"
     report: "Report"
-    tell: Callable[[str], None]
+    tell: "Tell"
 
 
 class _Gathered(NamedTuple):
@@ -158,14 +159,13 @@ def _gather_with(host: str, order: _Order) -> _Gathered:
     from packager import shelf, wheelhouse
     from publisher import hosts
 
-    next(hosts.chosen(hosts.load(order.root / hosts.FILE), [host]))  # told also when nothing is to be built
-
+    (there,) = hosts.chosen(reached.load(order.root, None), [host])  # told also when nothing is to be built
     asked = order.read()
     lacking = wheelhouse.lacking(asked, order.report, order.policy)
     for one in lacking:
         order.tell(f"{one.name} {one.version} for {listed(one.roles)} is built on {host}.")
     shelved: dict[str, list[Path]] = {}
-    with _builder(order.root, host, order.tell) if lacking else nullcontext() as builder:
+    with _builder(there, order.tell) if lacking else nullcontext() as builder:
         policy = replace(order.policy, builder=builder)
         house = wheelhouse.prepare(asked, order.report, policy)
         # A wheel may need more than its sdist has told here, and that may have to be built there too.
@@ -190,10 +190,9 @@ def _told(host: str, shelved: "dict[str, list[Path]]") -> Iterator[str]:
 
 
 @contextmanager
-def _builder(root: Path, host: str, tell: Callable[[str], None]) -> "Iterator[Builder]":
-    """What builds on a machine of the hosts file, until the block ends."""
-    from publisher import building, hosts
-    from rolepack import reached
+def _builder(host: "Host", tell: "Tell") -> "Iterator[Builder]":
+    """What builds on a machine, until the block ends."""
+    from publisher import building
 
-    with building.builder(root / hosts.FILE, host, reached.passwords(), tell) as build:
+    with building.builder(host, reached.passwords(), tell) as build:
         yield lambda sdist, target: build(sdist, target.minor)

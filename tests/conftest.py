@@ -348,3 +348,17 @@ def farm_of(installation: Any, tmp_path: Path, rolepack: Rolepack) -> Iterator[C
     yield make
     for machine in made:
         machine.close()
+
+
+@pytest.fixture(name="one")
+def farm_of_one(farm_of: Callable[[int], Any]) -> Iterator[Any]:
+    """A service with one machine that can be reached."""
+    with farm_of(1).open() as farm:
+        yield farm
+
+
+@pytest.fixture(name="two")
+def farm_of_two(farm_of: Callable[[int], Any]) -> Iterator[Any]:
+    """The same with two machines, in two update domains."""
+    with farm_of(2).open() as farm:
+        yield farm

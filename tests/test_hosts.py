@@ -58,7 +58,7 @@ def test_every_key_counts_and_what_is_not_said_has_a_default(written, tmp_path):
     assert (second.update_domain, second.root, second.internal_address) == (1, r"D:\rolepack", "10.1.0.7")
     assert (found.steady, found.grace, found.up_within, found.offset) == (2.0, 30.0, 300.0, 100)
     assert found.certificates == {"Web": tmp_path / "web.pfx"}
-    assert found.domains == [0, 1]
+    assert [one.update_domain for one in found.machines] == [0, 1]
 
 
 def test_transports_have_the_ports_and_the_tls_that_belong_to_them(written):

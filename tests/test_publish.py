@@ -22,20 +22,6 @@ DIES_ON_THE_SECOND = WORKER.replace("print(", "if here['id'] == 'api_IN_1':\n   
 DIES = "import sys\nprint('no such table: orders {version}')\nsys.exit(3)\n"
 
 
-@pytest.fixture
-def one(farm_of):
-    """One machine that can be reached."""
-    with farm_of(1).open() as farm:
-        yield farm
-
-
-@pytest.fixture
-def two(farm_of):
-    """Two machines, in two update domains."""
-    with farm_of(2).open() as farm:
-        yield farm
-
-
 def test_a_version_comes_to_a_machine_and_serves(one):
     said = one.publish("1")
     answer = one.answer()

@@ -15,18 +15,6 @@ pytestmark = [pytest.mark.wine, pytest.mark.network, pytest.mark.skipif(bool(MIS
 KINDS = ("drop before", "drop after", "500", "truncated", "413")
 
 
-@pytest.fixture
-def one(farm_of):
-    with farm_of(1).open() as farm:
-        yield farm
-
-
-@pytest.fixture
-def two(farm_of):
-    with farm_of(2).open() as farm:
-        yield farm
-
-
 def bundles(farm):
     """Two versions, as files beside the configuration."""
     made = {}

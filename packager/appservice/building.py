@@ -16,12 +16,12 @@ from cloudservice.appservice import Home
 from cloudservice.build_manifest import Manifest
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
+from cloudservice.tells import Report
 from packager.appservice import deployments, detection, output, repository, runtimes, script, settings, sources
 from packager.appservice.failure import NO_PLATFORM, UNSUPPORTED, BuildError
 from packager.appservice.repository import Pushed
 from packager.appservice.runtimes import Runtime
 from packager.appservice.settings import Settings
-from packager.progress import Report
 from packager.tools import stream, without_credentials
 
 _COMMAND_NOT_FOUND = 127

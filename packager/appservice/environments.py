@@ -10,9 +10,9 @@ import uv
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shared_folder
+from cloudservice.tells import Report
 from packager import index
 from packager.appservice.runtimes import Runtime
-from packager.progress import Report
 from packager.tools import ToolError, run
 
 _SERVERS = ("gunicorn>=23", "flask>=3", "uvicorn-worker>=0.3", "debugpy>=1.8,<2")

@@ -16,12 +16,12 @@ from typing import NamedTuple
 from cloudservice import app_settings, appservice
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, whole
+from cloudservice.tells import Report
 from packager import contents, locks, requirements, suspects, target, wheelhouse
 from packager.appservice.detection import REQUIREMENTS, detect, version_asked
 from packager.archive import ArchiveError, Writer
 from packager.here import MINOR
 from packager.policy import Need
-from packager.progress import Report
 from packager.wheelhouse import Wheelhouse
 
 MOST_BYTES = 2 * 1024**3

@@ -10,12 +10,12 @@ from urllib.parse import unquote
 import uv
 
 from cloudservice.files import sha256_of, write_whole
+from cloudservice.tells import Report
 from packager import index
 from packager.appservice import environments
 from packager.appservice.failure import USAGE
 from packager.appservice.runtimes import Runtime
 from packager.appservice.settings import Settings
-from packager.progress import Report
 from packager.tools import stream
 
 _SCRIPT = Path(__file__).with_name("build.sh")

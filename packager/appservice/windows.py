@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown, write_whole
+from cloudservice.tells import Report
 from packager import here
-from packager.progress import Report
 from packager.tools import ToolError, run
 
 ENVIRONMENT = "env"
