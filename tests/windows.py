@@ -38,6 +38,8 @@ int wmain(void)
 }
 """
 _LEFT_OUT = ("site-packages", "dist-packages", "lib-dynload", "test", "__pycache__", "config-*", "_sysconfigdata*")
+_WITH_FILES = ("distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "tkinter", "turtledemo", "venv")
+"""Packages that read files which lie beside them, or that nobody here imports."""
 
 
 def why_not() -> str | None:
@@ -173,8 +175,8 @@ def _compile_library(python: Path) -> None:
     """
     own = Path(sys.executable) if sys.version_info[:2] == (3, 11) else Path(str(shutil.which("python3.11")))
     made = python / "compiled"
-    shutil.copytree(python / "Lib", made)
-    subprocess.run([own, "-m", "compileall", "-q", "-b", "-j", "0", "-x", "lib2to3", made], check=True)
+    shutil.copytree(python / "Lib", made, ignore=shutil.ignore_patterns(*_WITH_FILES))
+    subprocess.run([own, "-m", "compileall", "-q", "-b", "-j", "0", made], check=True)
     with zipfile.ZipFile(python / "python311.zip", "w") as archive:
         for file in sorted(made.rglob("*.pyc")):
             archive.write(file, file.relative_to(made))
