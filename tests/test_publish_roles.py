@@ -40,8 +40,7 @@ def test_a_web_role_is_a_site_of_iis_and_a_worker_role_a_scheduled_task(farm):
     farm.write_hosts(roles=["site", "jobs"])
     farm.ok("publish", "--yes")
     machine = farm.machines[0]
-    name = "rolepack-shop-a-site_IN_0-Web"
-    assert machine.sites()[name]["state"] == "Started"
+    assert machine.sites()["rolepack-shop-a-site_IN_0-Web"]["state"] == "Started"
     assert "site_IN_0" in get(farm)
     assert machine.tasks()["rolepack\\shop\\a\\jobs_IN_0"] == "Running"
     assert [call for call in machine.calls() if call[0].startswith("dism") and "/FeatureName:IIS-CGI" in call]
@@ -49,18 +48,24 @@ def test_a_web_role_is_a_site_of_iis_and_a_worker_role_a_scheduled_task(farm):
     assert states == {"site_IN_0": "Ready", "jobs_IN_0": "Ready"}
     texts = [json.loads(line)["text"] for line in farm.ok("logs", "--remote", "--json").splitlines()]
     assert "jobs_IN_0 is at work" in texts
-    # The page of a new version, and the old one when it is broken.
+
+
+@pytest.mark.long
+def test_a_web_role_that_is_broken_leaves_the_page_of_the_version_before(farm):
+    add_role(farm.folder, "site", "web", "wsgi", port=farm.port)
+    farm.rolepack.ok("package", "--python", "3.11", cwd=farm.folder)
+    farm.write_hosts(roles=["site"])
+    farm.ok("publish", "--yes")
     app = farm.folder / "roles" / "site" / "app.py"
-    sound = app.read_text()
-    app.write_text(sound + "\nraise RuntimeError('half a thought')\n")
+    app.write_text(app.read_text() + "\nraise RuntimeError('half a thought')\n")
     farm.options["up_within"] = 3
-    farm.write_hosts(roles=["site", "jobs"])
+    farm.write_hosts(roles=["site"])
     farm.rolepack.ok("package", "--python", "3.11", cwd=farm.folder)
     told = farm.refused("publish", "--yes")
     assert "site_IN_0: it is not Ready after 3 s: site Web, port" in told
     assert "the answer is 500: " in told
     assert "site_IN_0" in get(farm)
-    assert [one for one in machine.sites() if one.startswith("rolepack")] == [name]
+    assert [one for one in farm.machines[0].sites() if one.startswith("rolepack")] == ["rolepack-shop-a-site_IN_0-Web"]
 
 
 def test_a_port_that_another_site_has_is_told_before_anything_is_done(farm):
