@@ -73,8 +73,10 @@ class Answers(BaseHTTPRequestHandler):
         told["greeting"] = os.environ["GREETING"]
         told["others"] = [one["id"] for one in document["roles"]["api"]["instances"]]
         self.send_response(200)
+        content = json.dumps(told).encode()
+        self.send_header("Content-Length", str(len(content)))  # what a worker that is ended leaves unsaid is missed
         self.end_headers()
-        self.wfile.write(json.dumps(told).encode())
+        self.wfile.write(content)
 
     def log_message(self, *_):
         pass
