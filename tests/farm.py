@@ -1,11 +1,11 @@
 """A service with its own Windows machines, for tests: a bundle, hosts.yaml, and what the machines answer."""
 
 import contextlib
+import http.client
 import json
 import secrets
 import socket
 import subprocess
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
@@ -174,7 +174,7 @@ class Farm:
         try:
             with urllib.request.urlopen(f"http://{self.machines[number].address}:{port}/", timeout=5) as answer:
                 return dict(json.load(answer))
-        except (OSError, urllib.error.URLError):
+        except (OSError, http.client.HTTPException):
             return None
 
     def versions(self, slot: str = "production") -> list[str | None]:
