@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -15,6 +15,7 @@ from cloudservice import lock
 from cloudservice.errors import Fault, ServiceError
 from cloudservice.files import shown
 from cloudservice.plain import from_plain
+from cloudservice.tells import Tell
 from emulator import control, run
 from emulator.run import Run
 from emulator.wishes import Inside, Message, to_message
@@ -48,7 +49,7 @@ def stop(folder: Path) -> dict[str, Any]:
     return last
 
 
-def change(folder: Path, wish: Message, tell: Callable[[str], None]) -> None:
+def change(folder: Path, wish: Message, tell: Tell) -> None:
     """Have the running emulator change something, and tell how it goes; ServiceError says what failed."""
     for answer in _answers(folder, wish, patience=None):
         _raise(answer)
@@ -145,7 +146,7 @@ def output(argv: Sequence[str], environ: Mapping[str, str], patience: float) -> 
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
-def run_detached(told: Run, tell: Callable[[str], None]) -> None:
+def run_detached(told: Run, tell: Tell) -> None:
     """Start an emulator of its own and return when every instance is Ready; ServiceError says why not."""
     flags: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -163,7 +164,7 @@ def run_detached(told: Run, tell: Callable[[str], None]) -> None:
         raise
 
 
-def _wait_until_ready(told: Run, child: "subprocess.Popen[bytes]", tell: Callable[[str], None]) -> None:
+def _wait_until_ready(told: Run, child: "subprocess.Popen[bytes]", tell: Tell) -> None:
     """Tell how the start goes; an instance's last output only where the start fails."""
     printed: dict[str, list[str]] = {}
     for message in _messages(child):

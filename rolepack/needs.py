@@ -1,6 +1,5 @@
 """What the roles of a service need, as the options of a command, the role's own files and invoke.yaml say."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from rolepack.command import counted, say
 
 if TYPE_CHECKING:
     from cloudservice.service import Role, Service, Source
+    from cloudservice.tells import Tell
     from packager.policy import Need
     from packager.wheelhouse import Wheelhouse
     from rolepack.options import Options
@@ -95,7 +95,7 @@ def _of_role(role: "Role", source: "Source", platform: str, python: str | None, 
     return Need(asked, target, held)
 
 
-def keep(needs: dict[str, "Need"], house: "Wheelhouse", tell: Callable[[str], None] = say) -> dict[str, list[str]]:
+def keep(needs: dict[str, "Need"], house: "Wheelhouse", tell: "Tell" = say) -> dict[str, list[str]]:
     """Write the locks that are not there as they are now, and tell; what changed in those that were there, by role."""
     from cloudservice.files import shown
     from packager import locks
