@@ -115,7 +115,8 @@ class Disturber:
         self.rolepack = rolepack
         self.configuration = place / "ServiceConfiguration.Local.cscfg"
         self.title = 0
-        self.killed: dict[int, float] = {}
+        self.killed: dict[int, tuple[float, float]] = {}
+        """By process, the moments right before and after; between them it may still take a request."""
         self.emulator_died: list[int] = []
         """Nanoseconds since 1970."""
         self.down: list[tuple[float, float]] = []
@@ -167,8 +168,9 @@ class Disturber:
         there = sorted(pid for pid, line in of_service(self.place).items() if any(one in line for one in programs))
         if there:
             pid = there[int(event.chance * len(there))]
-            self.killed[pid] = time.monotonic()
+            before = time.monotonic()
             os.kill(pid, signal.SIGKILL)
+            self.killed[pid] = (before, time.monotonic())
 
     def _storm(self, kind: str, size: int) -> None:
         self._storms += 1
@@ -184,7 +186,6 @@ class Disturber:
     def _kill_emulator(self) -> None:
         pid = self.rolepack.status(self.place)["emulator"]["pid"]
         began = time.monotonic()
-        self.killed.update(dict.fromkeys(of_service(self.place), began))
         self.emulator_died.append(time.time_ns())
         os.kill(pid, signal.SIGKILL)
         until(lambda: not of_service(self.place), GONE_WITHIN)
@@ -198,7 +199,8 @@ def forgivable(request: Request, disturber: Disturber, handled: dict[int, int]) 
     """Whether it had to fail: made while there was no emulator, or with a process that was killed meanwhile."""
     if any(began <= request.ended and request.began <= ended for began, ended in disturber.down):
         return True
-    in_between = [pid for pid, moment in disturber.killed.items() if request.began <= moment <= request.ended]
+    killed = disturber.killed.items()
+    in_between = [pid for pid, (before, after) in killed if before <= request.ended and request.began <= after]
     return handled.get(request.number) in in_between if request.number in handled else bool(in_between)
 
 
