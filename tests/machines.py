@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from windows import Windows, compile_program
+from windows import Windows, compile_program, wine
 from winrm_host import Winrm
 
 STUBS = ("certutil", "dism", "icacls", "netsh", "schtasks", "shutdown")
@@ -165,7 +165,7 @@ class Machine:
     """One Windows machine, at an address of its own."""
 
     enter: Sequence[str] = ()
-    """Words in front of `wine`, for one that runs elsewhere than this process."""
+    """Words in front of wine's, for one that runs elsewhere than this process."""
 
     def __init__(self, windows: Windows, folder: Path, address: str = "127.0.0.1") -> None:
         self.windows, self.address = windows, address
@@ -195,7 +195,7 @@ class Machine:
             "ROLEPACK_RESULT": self.path(result),
             "ROLEPACK_ENVIRON": "\n".join(f"{name}={value}" for name, value in variables.items()),
         }
-        words = [*self.enter, "wine", self.windows.tools / "enclose.exe"]
+        words = [*self.enter, *wine(), self.windows.tools / "enclose.exe"]
         return Command(result, {**self._unix(), **told}, words)
 
     @contextlib.contextmanager
@@ -266,8 +266,8 @@ class Machine:
 
     def _unix(self) -> dict[str, str]:
         """The variables that wine itself needs; the others of this process are not those of a Windows machine."""
-        wine = {name: value for name, value in self.windows.environ.items() if name.startswith("WINE")}
-        return {"PATH": os.environ["PATH"], "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", **wine}
+        own = {name: value for name, value in self.windows.environ.items() if name.startswith("WINE")}
+        return {"PATH": os.environ["PATH"], "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", **own}
 
     def _double(self, *words: str) -> None:
         """Run a double that is no program of Windows."""

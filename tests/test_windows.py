@@ -34,6 +34,34 @@ def windows(tools, tmp_path_factory):
     there.close()
 
 
+def heaps(prefix):
+    """Where the programs of an installation have their heaps; the server's is elsewhere, beyond 4 GB."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"WINEPREFIX={prefix}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                lines = (entry / "maps").read_text().splitlines()
+                starts = [int(line.partition("-")[0], 16) for line in lines if line.endswith("[heap]")]
+                found += [start for start in starts if start < 1 << 32]
+        except OSError:
+            continue  # it has ended just now
+    return found
+
+
+@pytest.mark.skipif(wine.wine() == ("wine",), reason="this process may not say how memory is laid out")
+def test_no_process_has_its_heap_where_wine_needs_a_page(windows, tmp_path):
+    waits = "import sys; print(1, flush=True); sys.stdin.read()"
+    starts = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {waits!r}], stdin=subprocess.PIPE).wait()"
+    )
+    with windows.start(windows.interpreter, "-c", starts, cwd=tmp_path) as process:
+        assert process.stdout.read(1) == "1"
+        found = heaps(windows.prefix)
+        process.kill()
+    assert len(found) > 2
+    assert max(found) < 0x7FFE0000 - (1 << 24)
+
+
 @pytest.fixture
 def packaged(shop, rolepack):
     """A web role and a worker role whose packages have C extensions, in a bundle for Windows and Python 3.11."""

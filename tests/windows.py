@@ -4,7 +4,9 @@ All of it comes from packages of apt and pip: the interpreter's library is in a 
 Python are the same as on this machine, and python.exe is five lines of C.
 """
 
+import functools
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -50,6 +52,19 @@ def why_not() -> str | None:
     return f"there is no {', '.join(missing)} here" if missing else None
 
 
+@functools.cache
+def wine() -> tuple[str, ...]:
+    """How wine is called: with memory that is laid out in one way each time, where this process may ask for that.
+
+    Linux gives a program its heap at a random address. Once in some ten thousand starts that is where wine must have a
+    page of its own, 0x7ffe0000: the process ends before it has begun, and who starts it hears of an internal error.
+    """
+    orderly = ("setarch", platform.machine(), "-R")
+    if shutil.which("setarch") and subprocess.run([*orderly, "true"], capture_output=True, check=False).returncode == 0:
+        return (*orderly, "wine")
+    return ("wine",)
+
+
 def build(folder: Path) -> None:
     """Make the interpreter and the doubles in a folder, once for all who share it."""
     python = folder / "python"
@@ -81,7 +96,7 @@ class Windows:
         self.environ = {**kept, **own}
         prefix.mkdir(parents=True, exist_ok=True)
         self._silently("wineserver", "-p300")  # seconds that it waits for the next program, which then starts at once
-        self._silently("wine", "wineboot", "-i")
+        self._silently(*wine(), "wineboot", "-i")
         powershell = prefix / "drive_c/windows/system32/WindowsPowerShell/v1.0"
         powershell.mkdir(parents=True, exist_ok=True)
         shutil.copy(tools / "recorder.exe", powershell / "powershell.exe")
@@ -100,7 +115,7 @@ class Windows:
     def start(self, *words: str, cwd: Path, **environ: str) -> "subprocess.Popen[str]":
         """Start a program; its output is read from a pipe, since wine cannot write into a file that Linux opened."""
         return subprocess.Popen(
-            ["wine", *words],
+            [*wine(), *words],
             cwd=cwd,
             env={**self.environ, **environ},
             stdin=subprocess.DEVNULL,

@@ -58,6 +58,9 @@ def attempt(*words: str, patience: float = _PATIENCE) -> tuple[int, str]:
     except FileNotFoundError:
         wrong = f"{words[0]} is not there"
         raise ServiceError(Fault("Windows", wrong, "Install the feature of Windows that brings it")) from None
+    except OSError as error:
+        wrong, remedy = f"it cannot be started: {error.strerror}", "See what the host is short of, and try again"
+        raise ServiceError(Fault(words[0], wrong, remedy)) from None
     except subprocess.TimeoutExpired:
         remedy = "See on the host what it waits for"
         raise ServiceError(Fault(words[0], f"it has not ended in {patience:g} s", remedy)) from None
