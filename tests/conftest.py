@@ -163,6 +163,28 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def pids() -> list[int]:
+    """The processes of this machine (Linux)."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def command_of(pid: int) -> list[str]:
+    """The command line of a process (Linux); nothing if it has ended."""
+    return _strings_of(pid, "cmdline")
+
+
+def variables_of(pid: int) -> list[str]:
+    """The environment that a process was started with, as NAME=VALUE (Linux); nothing if it has ended."""
+    return _strings_of(pid, "environ")
+
+
+def _strings_of(pid: int, name: str) -> list[str]:
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/{name}").read_bytes()).split("\0")[:-1]
+    except OSError:
+        return []
+
+
 def make_wheel(
     folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: tuple[str, ...] = ()
 ) -> Path:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import free_port, get, is_alive, make_wheel, status_of, until
+from conftest import command_of, free_port, get, is_alive, make_wheel, pids, status_of, until, variables_of
 from hosted import lay
 
 from cloudservice.appservice import home_of
@@ -450,22 +450,8 @@ def test_nothing_stays_behind_when_the_container_is_killed(app, rolepack):
         assert not [pid for pid in (told["pid"], told["parent"], *sleeper) if is_alive(pid)]
 
 
-def pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-
-
-def command_of(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
-    except OSError:
-        return []
-
-
 def mine(pid: int, port: int) -> bool:
-    try:
-        return f"PORT={port}" in Path(f"/proc/{pid}/environ").read_text().split("\0")
-    except OSError:
-        return False
+    return f"PORT={port}" in variables_of(pid)
 
 
 @pytest.fixture

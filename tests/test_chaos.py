@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import Rolepack, is_alive, until
+from conftest import Rolepack, command_of, is_alive, pids, until, variables_of
 
 SECONDS = float(os.environ.get("ROLEPACK_CHAOS_SECONDS", "60"))
 SEED = os.environ.get("ROLEPACK_CHAOS_SEED")
@@ -94,16 +94,9 @@ class Load:
 
 def of_service(place: Path) -> dict[int, str]:
     """The processes of all instances of a service that run now, with their command lines."""
-    mark = f"ROLEPACK_INSTANCE={place}/".encode()
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if any(each.startswith(mark) for each in (entry / "environ").read_bytes().split(b"\0")):
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
+    mark = f"ROLEPACK_INSTANCE={place}/"
+    own = [pid for pid in pids() if any(variable.startswith(mark) for variable in variables_of(pid))]
+    found = {pid: " ".join(command_of(pid)) for pid in own}
     return {pid: line for pid, line in found.items() if is_alive(pid)}
 
 

@@ -3,6 +3,7 @@
 No PowerShell and no IIS is here: a recorder stands in place of powershell.exe, batch files in place of dism and appcmd.
 """
 
+import contextlib
 import json
 import shutil
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import windows as wine
 from bundles import extract
-from conftest import add_role, get, until
+from conftest import add_role, get, pids, until, variables_of
 
 from cloudservice import folder
 from emulator.run import Run, Runtime, write
@@ -36,16 +37,13 @@ def windows(tools, tmp_path_factory):
 
 def heaps(prefix):
     """Where the programs of an installation have their heaps; the server's is elsewhere, beyond 4 GB."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"WINEPREFIX={prefix}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                lines = (entry / "maps").read_text().splitlines()
-                starts = [int(line.partition("-")[0], 16) for line in lines if line.endswith("[heap]")]
-                found += [start for start in starts if start < 1 << 32]
-        except OSError:
-            continue  # it has ended just now
-    return found
+    lines: list[str] = []
+    for pid in pids():
+        if f"WINEPREFIX={prefix}" in variables_of(pid):
+            with contextlib.suppress(OSError):  # it has ended just now
+                lines += Path(f"/proc/{pid}/maps").read_text().splitlines()
+    starts = [int(line.partition("-")[0], 16) for line in lines if line.endswith("[heap]")]
+    return [start for start in starts if start < 1 << 32]
 
 
 @pytest.mark.skipif(wine.wine() == ("wine",), reason="this process may not say how memory is laid out")
